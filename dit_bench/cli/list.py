@@ -1,0 +1,58 @@
+"""`dit-bench list`: recipes, or the runs in a results folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dit_bench.cli.console import print_json, print_table, say
+from dit_bench.cli.options import debug_option, example, json_option, results_option
+
+
+@click.command("list", epilog=example("dit-bench list --runs --results runs"))
+@click.option("--runs", "show_runs", is_flag=True, help="List runs instead of recipes.")
+@results_option
+@json_option
+@debug_option
+def command(show_runs: bool, results: Path, as_json: bool) -> None:
+    """List the recipes that come with dit-bench, or the runs in a results folder."""
+    if show_runs:
+        _list_runs(results, as_json)
+    else:
+        _list_recipes(as_json)
+
+
+def _list_recipes(as_json: bool) -> None:
+    from dit_bench.recipes.describe import recipe_summary
+    from dit_bench.recipes.load import load_recipe
+    from dit_bench.recipes.names import recipe_names
+
+    recipes = [recipe_summary(load_recipe(name)) for name in recipe_names()]
+    if as_json:
+        print_json(recipes)
+        return
+    lines = [
+        (recipe["name"], recipe["kind"], ", ".join(recipe["rows"]), ", ".join(recipe["profiles"]), recipe["title"])
+        for recipe in recipes
+    ]
+    print_table("Recipes", ("recipe", "kind", "rows", "profiles", "title"), lines)
+
+
+def _list_runs(results: Path, as_json: bool) -> None:
+    from dit_bench.runs.read import list_runs, run_summary
+
+    listing = list_runs(results)
+    summaries = [run_summary(run) for run in listing.finished]
+    damaged = [{"path": str(path), "reason": reason} for path, reason in listing.damaged]
+    interrupted = [str(path) for path in listing.interrupted]
+    if as_json:
+        print_json({"finished": summaries, "damaged": damaged, "interrupted": interrupted})
+        return
+    headings = ("run", "model", "variant", "seed", "top1_percent", "gmacs_mean", "created_utc")
+    lines = [["" if run[key] is None else str(run[key]) for key in headings] for run in summaries]
+    print_table(f"Finished runs in {results}", headings, lines)
+    for entry in damaged:
+        say(f"damaged: {entry['reason']}")
+    for path in interrupted:
+        say(f"not finished: {path}")

@@ -1,0 +1,47 @@
+"""`dit-bench train`: train and evaluate rows of a recipe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from dit_bench.cli.console import print_json, print_table
+from dit_bench.cli.options import (
+    debug_option,
+    example,
+    force_option,
+    json_option,
+    runtime_options,
+    selection,
+    store_option,
+)
+
+if TYPE_CHECKING:
+    from dit_bench.recipes.resolve import ResolvedRow
+    from dit_bench.recipes.settings import RuntimeSettings
+    from dit_bench.runs.store import RunStore
+
+
+@click.command("train", epilog=example("dit-bench train dit/table6 --row dynamic --profile smoke optimiser.lr=1e-3"))
+@selection
+@runtime_options
+@store_option
+@force_option
+@json_option
+@debug_option
+def command(rows: list[ResolvedRow], runtime: RuntimeSettings, store: RunStore, force: bool, as_json: bool) -> None:
+    """Train the rows of RECIPE, evaluate them and keep the runs; a finished row is not run again.
+
+    Stop with Ctrl-C at any time: the same command goes on from there.
+    """
+    from dit_bench.engine.jobs import train_rows
+    from dit_bench.runs.read import run_summary
+
+    runs = train_rows(rows, runtime=runtime, store=store, force=force)
+    if as_json:
+        print_json([{"path": str(run.path), **run.record.model_dump(mode="json")} for run in runs])
+        return
+    headings = ("run", "seed", "top1_percent", "gmacs_mean")
+    summaries = [run_summary(run) for run in runs]
+    print_table("Runs", headings, [[str(summary[key]) for key in headings] for summary in summaries])

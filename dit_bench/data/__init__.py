@@ -1,0 +1,1 @@
+"""Data sets: embedded digit scenes and ImageNet folders, their transforms and loaders."""

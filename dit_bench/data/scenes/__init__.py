@@ -1,0 +1,1 @@
+"""Digit scenes: real handwritten digits on darkened photographs, generated on the spot."""

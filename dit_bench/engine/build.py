@@ -1,0 +1,98 @@
+"""From settings to a network: DiT or its base PVTv2, with clear refusals."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import timm
+from torch import nn
+
+import dit_bench.models.dit.registry
+import dit_bench.models.pvt  # noqa: F401 - registers the small sizes
+from dit_bench.errors import UsageError
+from dit_bench.models.dit.model import DiT
+from dit_bench.models.dit.options import GateOptions, RoutingOptions
+from dit_bench.models.dit.schedule import RoutingSchedule
+from dit_bench.models.dit.weights import load_into, read_safetensors
+from dit_bench.models.pvt import SIZES
+from dit_bench.recipes.settings import RoutingSettings, RunSettings
+
+MODEL_NAMES = tuple(f"{family}_{size}" for family in ("dit", "pvt_v2") for size in SIZES)
+
+
+def size_of(name: str) -> str:
+    """The PVTv2 size behind a model name; raises UsageError with the nearest right name."""
+    if name not in MODEL_NAMES:
+        close = difflib.get_close_matches(name, MODEL_NAMES, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(MODEL_NAMES)}"
+        raise UsageError(f"model.name={name} is not known", remedy=hint)
+    return name.rsplit("_", 1)[1]
+
+
+def routing_options(settings: RoutingSettings) -> RoutingOptions:
+    """The model's half of the routing settings."""
+    gate = settings.gate
+    return RoutingOptions(
+        variant=settings.variant,
+        columns=tuple(settings.columns),
+        gate=GateOptions(
+            normalise_input=gate.normalise_input,
+            detach_input=gate.detach_input,
+            temperature=gate.temperature,
+            ema_momentum=gate.ema_momentum,
+            initial_keep_logit=gate.initial_keep_logit,
+            initial_skip_logit=gate.initial_skip_logit,
+        ),
+        open_path=settings.open_path,
+        entry_scale_init=settings.entry_scale_init,
+        budget_ratio=settings.budget_ratio,
+    )
+
+
+def routing_schedule(settings: RoutingSettings) -> RoutingSchedule:
+    """The training schedule's half of the routing settings."""
+    return RoutingSchedule(
+        open_fraction=settings.open_fraction,
+        noise_start=settings.noise_start,
+        noise_end=settings.noise_end,
+        noise_end_fraction=settings.noise_end_fraction,
+        budget_weight=settings.budget_weight,
+        budget_ramp_start_fraction=settings.budget_ramp_start_fraction,
+        budget_ramp_end_fraction=settings.budget_ramp_end_fraction,
+    )
+
+
+def build_model(settings: RunSettings, num_classes: int) -> nn.Module:
+    """The network of the settings, freshly initialised from torch's global stream or from `model.init_weights`.
+
+    Raises UsageError for an unknown name or a combination that the network refuses; WeightsError for wrong weights.
+    """
+    size_of(settings.model.name)
+    arguments = {
+        "num_classes": num_classes,
+        "drop_rate": settings.model.drop_rate,
+        "drop_path_rate": settings.model.drop_path_rate,
+    }
+    if settings.model.name.startswith("dit_"):
+        try:
+            arguments["routing"] = routing_options(settings.routing)
+        except ValueError as error:
+            raise UsageError(f"routing: {error}") from error
+    elif settings.routing.variant != "diagonal":
+        raise UsageError(
+            f"routing.variant={settings.routing.variant}: {settings.model.name} has no gates",
+            remedy="use routing.variant=diagonal or a dit_ model",
+        )
+    try:
+        model = timm.create_model(settings.model.name, **arguments)
+    except ValueError as error:
+        raise UsageError(f"{settings.model.name}: {error}") from error
+    if settings.model.init_weights is not None:
+        load_into(model, read_safetensors(Path(settings.model.init_weights)), settings.model.init_weights)
+    return model
+
+
+def learned_routing(model: nn.Module) -> DiT | None:
+    """The model if it is a DiT with learned gates, else None."""
+    return model if isinstance(model, DiT) and model.routing.learns else None

@@ -1,0 +1,53 @@
+"""The errors a user can cause, each with the exit code that the command line ends with.
+
+Every message is one line that names the file, the key and the value at fault; the remedy says what to do about it.
+Anything that is not a `BenchError` is a defect of dit-bench itself and ends with exit code 5.
+"""
+
+
+class BenchError(Exception):
+    """Base of all expected failures: a message, an optional remedy and the exit code of the process."""
+
+    exit_code = 5
+
+    def __init__(self, message: str, *, remedy: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} — {self.remedy}" if self.remedy else self.message
+
+
+class RegressionError(BenchError):
+    """A figure drifted past its tolerance."""
+
+    exit_code = 1
+
+
+class UsageError(BenchError):
+    """A wrong argument, recipe, row, key or value."""
+
+    exit_code = 2
+
+
+class DataError(BenchError):
+    """A data set, image or folder is missing or unreadable."""
+
+    exit_code = 3
+
+
+class WeightsError(DataError):
+    """A checkpoint is missing, unreadable or of another architecture."""
+
+
+class NonFiniteLossError(BenchError):
+    """Training produced a loss that is not a number; stopped before the optimiser step."""
+
+    exit_code = 5
+
+
+class InterruptedRunError(BenchError):
+    """The user stopped the work; what was done is kept and the same command picks it up."""
+
+    exit_code = 4

@@ -1,0 +1,1 @@
+"""What a recipe is: its schema, loading, overrides and expansion to runs; imports nothing of the other packages."""

@@ -1,0 +1,25 @@
+"""What makes two runs the same run: their settings as canonical JSON, and its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+
+from dit_bench.recipes.settings import RunSettings
+
+
+def canonical_json(settings: RunSettings) -> str:
+    """All settings, defaults included, as JSON with sorted keys and no spaces: equal settings, equal text."""
+    return json.dumps(settings.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def hash10(settings: RunSettings) -> str:
+    """First 10 hexadecimal digits of the SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical_json(settings).encode()).hexdigest()[:10]
+
+
+def run_name(settings: RunSettings, seed: int) -> str:
+    """Folder name of a run: `<model>-<variant>-<hash10>-seed<k>`."""
+    model = re.sub(r"[^A-Za-z0-9_.]+", "_", settings.model.name)
+    return f"{model}-{settings.routing.variant}-{hash10(settings)}-seed{seed}"

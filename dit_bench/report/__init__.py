@@ -1,0 +1,1 @@
+"""Tables, verdicts and figures made from finished runs; never imports torch."""

@@ -1,0 +1,95 @@
+"""The table as data: typed cells, columns and claims, from which every renderer starts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from dit_bench.report.inputs import ClaimSpec, RunSummary
+from dit_bench.report.numbers import MISSING
+from dit_bench.report.statistics import ClaimVerdict, Comparison, Interval
+
+CellKind = Literal["label", "printed", "derived", "measured", "verdict", "runs", "missing"]
+"""`printed` stands in the paper; `derived` was computed from printed figures; `measured` comes from runs."""
+
+Section = Literal["result", "cost"]
+"""Tables on paper are cut into the comparison with the print and the cost of each row."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what is shown and, apart, what it stands for in full precision.
+
+    `value` is a number, a verdict, a label or run ids; `sd`, `interval` (95 %) and `n` refer to seeds. `detail` is
+    shown after or below `text`.
+    """
+
+    text: str
+    value: float | str | tuple[str, ...] | None
+    kind: CellKind
+    sd: float | None = None
+    interval: Interval | None = None
+    n: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. Neighbours of the same `group` share a heading; the highest `priority` number is dropped first.
+
+    `spread` says that its cells carry SD, interval and number of seeds.
+    """
+
+    key: str
+    group: str
+    name: str
+    section: Section
+    priority: int
+    spread: bool = False
+
+    @property
+    def heading(self) -> str:
+        """Group and name on one line."""
+        return f"{self.group}, {self.name}" if self.group and self.name else self.group or self.name
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row: a cell for each column key."""
+
+    id: str
+    cells: Mapping[str, Cell]
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """A claim with its verdict; `comparison` is higher - lower, None without runs of both rows."""
+
+    spec: ClaimSpec
+    verdict: ClaimVerdict
+    comparison: Comparison | None
+    statement: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A finished table. `notes` explain its conventions, one sentence or two each."""
+
+    title: str
+    caption: str
+    notes: tuple[str, ...]
+    profile: str
+    comparable: bool
+    command: str
+    columns: tuple[Column, ...]
+    rows: tuple[TableRow, ...]
+    claims: tuple[ClaimResult, ...]
+    runs: tuple[RunSummary, ...]
+
+    def section(self, section: Section) -> tuple[Column, ...]:
+        """The columns of one section, the row's label first."""
+        return tuple(column for column in self.columns if column.section == section or column.key == "label")
+
+
+def missing(text: str = MISSING) -> Cell:
+    """A cell without a value."""
+    return Cell(text, None, "missing")

@@ -1,0 +1,184 @@
+"""Figure 3 of DiT: which tokens each stage processed, at every scale, drawn over the picture itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from dit_bench.report.figures.style import GREY, INK, PALE, SMALL, figure_style, new_figure, shorten_to_width
+
+STRIDES = (4, 8, 16, 32)
+_HATCH = "//////"
+_NOT_LIVE = "#ededed"
+
+# Sizes in inches.
+_STRIP = 0.15
+"""Line below each panel that holds its kept percentage."""
+_HEAD = 0.34
+"""Room above an item for its two title lines and the stage names."""
+_SIDE = 0.2
+"""Room right of an item for the names of the strides."""
+_GUTTER = 0.16
+_FOOT = 0.3
+
+
+@dataclass(frozen=True)
+class RoutingItem:
+    """One picture with its routing.
+
+    `image` is uint8 (H, W, 3) as the network saw it. `kept[scale, stage]` is bool (h, w), true where the row gate sent
+    the token through the stage. `live` is bool (N, M): whether scale i was live when stage j ran; a node that is not
+    live needs no entry in `kept`. `title` names the picture, such as true and predicted label. `gmacs` is what this
+    picture cost, in GMACs; None leaves it out.
+    """
+
+    image: np.ndarray
+    kept: Mapping[tuple[int, int], np.ndarray]
+    live: np.ndarray
+    title: str
+    gmacs: float | None = None
+
+
+def compose_panel(image: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The picture where tokens are kept and white where they are skipped: uint8 (H, W, 3).
+
+    Token (r, c) of an (h, w) map covers its proportional share of the picture, so that both may differ in resolution.
+    """
+    height, width = image.shape[:2]
+    rows = np.arange(height) * kept.shape[0] // height
+    columns = np.arange(width) * kept.shape[1] // width
+    return np.where(kept[np.ix_(rows, columns)][..., None], image, np.uint8(255))
+
+
+def draw_routing(
+    items: Sequence[RoutingItem],
+    *,
+    scales: Sequence[int] = (1, 2, 3),
+    per_row: int | None = None,
+    width_inches: float = 7.0,
+) -> Figure:
+    """Draw each picture with a grid of its stages (columns) at `scales` (rows; 0 is stride 4), as DiT's Figure 3.
+
+    Skipped tokens are white, kept ones show the picture; a scale that no column gate had opened yet is grey and hatched.
+    Below each panel stands the percentage of tokens kept. `per_row` pictures stand side by side (default: one for
+    a single picture, else two). The figure is `width_inches` wide; its height follows.
+    """
+    assert items, "nothing to draw"
+    shapes = {item.live.shape for item in items}
+    assert len(shapes) == 1, f"pictures come from different routing spaces: {shapes}"
+    num_scales, stages = shapes.pop()
+    assert all(0 <= scale < num_scales for scale in scales), f"no scales {scales} among {num_scales}"
+    per_row = per_row or min(2, len(items))
+    lines = [items[start : start + per_row] for start in range(0, len(items), per_row)]
+
+    with figure_style():
+        # One panel height for all pictures of the figure: the widest line decides it.
+        panel = min(_panel_height(line, stages, len(scales), width_inches) for line in lines)
+        body = len(scales) * (panel + _STRIP)
+        height = len(lines) * (_HEAD + body + _GUTTER) + _FOOT
+        figure = new_figure(width_inches, height)
+        for index, line in enumerate(lines):
+            left, top = 0.0, height - index * (_HEAD + body + _GUTTER)
+            for item in line:
+                left = _draw_item(figure, item, scales, left, top - _HEAD, panel) + _GUTTER
+        _draw_key(figure)
+    return figure
+
+
+def _panel_height(line: Sequence[RoutingItem], stages: int, rows: int, width_inches: float) -> float:
+    """Panel height at which these pictures fill the width: each needs (rows + stages) panels of its aspect ratio."""
+    aspects = [item.image.shape[1] / item.image.shape[0] for item in line]
+    fixed = (len(line) - 1) * _GUTTER + len(line) * _SIDE + sum(rows * _STRIP * aspect for aspect in aspects)
+    # A lone picture or a short last line must not blow up.
+    return min(1.1, (width_inches - fixed) / sum((rows + stages) * aspect for aspect in aspects))
+
+
+def _draw_item(
+    figure: Figure, item: RoutingItem, scales: Sequence[int], left: float, top: float, panel: float
+) -> float:
+    """Draw one picture and its grid with their upper left corner at (left, top) inches; return their right edge."""
+    stages = item.live.shape[1]
+    aspect = item.image.shape[1] / item.image.shape[0]
+    cell, body = panel * aspect, len(scales) * (panel + _STRIP)
+    picture = _axes(figure, left, top - body, body * aspect, body)
+    picture.imshow(item.image, aspect="auto", interpolation="antialiased")
+    _frame(picture)
+    _write_title(figure, item, left, top, body * aspect)
+
+    grid_left = left + body * aspect
+    for stage in range(stages):
+        x = grid_left + stage * cell
+        _text(figure, x + cell / 2, top + 0.04, f"Stage {stage + 1}", ha="center", va="bottom", color=GREY)
+        for row, scale in enumerate(scales):
+            y = top - (row + 1) * (panel + _STRIP)
+            _draw_panel(figure, item, scale, stage, (x, y, cell, panel))
+    right = grid_left + stages * cell
+    for row, scale in enumerate(scales):
+        y = top - row * (panel + _STRIP) - panel / 2
+        _text(figure, right + 0.05, y, f"Stride {STRIDES[scale]}", ha="left", va="center", color=GREY, rotation=270)
+    return right + _SIDE
+
+
+def _draw_panel(
+    figure: Figure, item: RoutingItem, scale: int, stage: int, box: tuple[float, float, float, float]
+) -> None:
+    """One node: the masked picture, and the kept percentage in the strip below it."""
+    x, y, width, height = box
+    axes = _axes(figure, x, y + _STRIP, width, height)
+    axes.set_gid(f"panel-{scale}-{stage}")
+    if item.live[scale, stage]:
+        kept = item.kept[scale, stage]
+        axes.imshow(compose_panel(item.image, kept), aspect="auto", interpolation="antialiased")
+        label = f"{100 * kept.mean():.0f} %"
+    else:
+        patch = Rectangle((0, 0), 1, 1, transform=axes.transAxes, facecolor=_NOT_LIVE, edgecolor=PALE, hatch=_HATCH)
+        axes.add_patch(patch)
+        label = "not live"
+    _frame(axes)
+    _text(figure, x + width / 2, y + _STRIP / 2, label, ha="center", va="center", color=INK)
+
+
+def _write_title(figure: Figure, item: RoutingItem, left: float, top: float, width: float) -> None:
+    """Title and cost above the picture, cut to its width."""
+    lines = [item.title] if item.gmacs is None else [item.title, f"{item.gmacs:.3g} GMACs"]
+    for index, line in enumerate(reversed(lines)):
+        text = _text(figure, left, top + 0.04 + 0.13 * index, line, ha="left", va="bottom", color=INK)
+        shorten_to_width(text, width * figure.dpi, figure)
+
+
+def _draw_key(figure: Figure) -> None:
+    """What white and hatched areas mean, at the foot of the figure."""
+    y = 0.06
+    entries = (
+        ("white", None, "skipped tokens (identity)"),
+        (_NOT_LIVE, _HATCH, "scale not live: no column gate open yet"),
+    )
+    x = 0.0
+    for colour, hatch, label in entries:
+        axes = _axes(figure, x, y, 0.16, 0.12)
+        axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, facecolor=colour, edgecolor=PALE, hatch=hatch))
+        _frame(axes)
+        _text(figure, x + 0.22, y + 0.055, label, ha="left", va="center", color=GREY)
+        x += 1.75
+    _text(figure, x + 0.75, y + 0.055, "%: share of tokens kept", ha="left", va="center", color=GREY)
+
+
+def _axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes at a place given in inches."""
+    across, up = figure.get_size_inches()
+    return figure.add_axes((left / across, bottom / up, width / across, height / up))
+
+
+def _text(figure: Figure, x: float, y: float, text: str, **properties):
+    across, up = figure.get_size_inches()
+    return figure.text(x / across, y / up, text, fontsize=SMALL, **properties)
+
+
+def _frame(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set(color=PALE, linewidth=0.6)

@@ -1,0 +1,65 @@
+"""What all figures share: colours that colour-blind readers tell apart, type sizes, and a fixed matplotlib style."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+INK = "#262626"
+GREY = "#6e6e6e"
+PALE = "#c8c8c8"
+BLUE = "#0072b2"
+VERMILION = "#b84a00"
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d1f")
+"""Okabe and Ito's colours, the strongest contrasts first; the last stands for their yellow, too pale on paper."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+SMALL = 7.0
+"""Smallest type in any figure, in points at the figure's own size."""
+MEDIUM = 8.0
+
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": MEDIUM,
+    "axes.linewidth": 0.6,
+    "hatch.linewidth": 0.5,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "dit-bench",
+}
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Matplotlib's defaults plus our style, whatever the user's matplotlibrc says; restored afterwards."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def new_figure(width_inches: float, height_inches: float) -> Figure:
+    """A figure of that size with an Agg canvas, outside pyplot's registry."""
+    figure = Figure(figsize=(width_inches, height_inches), dpi=200, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def renderer_of(figure: Figure) -> RendererAgg:
+    """The renderer with which text extents are measured."""
+    canvas = figure.canvas
+    assert isinstance(canvas, FigureCanvasAgg), "figure was not made by new_figure"
+    return canvas.get_renderer()
+
+
+def shorten_to_width(text: Text, width_pixels: float, figure: Figure) -> None:
+    """Cut a text artist's end, marked by an ellipsis, until it is at most `width_pixels` wide."""
+    renderer = renderer_of(figure)
+    full = text.get_text()
+    for length in range(len(full), 0, -1):
+        text.set_text(full if length == len(full) else f"{full[:length].rstrip()}…")
+        if text.get_window_extent(renderer).width <= width_pixels:
+            return

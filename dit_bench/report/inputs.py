@@ -1,0 +1,113 @@
+"""What a report is made from: the printed table of a paper and the summaries of finished runs.
+
+Plain data, independent of how recipes and run records are stored; the command line converts one into the other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+GMACS = "gmacs"
+"""Key of the printed column that papers head "GFLOPs" and that holds multiply-accumulates."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The figure of merit that a table compares: which metric, and how it is called."""
+
+    metric: str = "top1_percent"
+    """Key in `RunSummary.metrics` and in `RowSpec.printed`."""
+    difference: str = "top1_difference"
+    """Key in `RowSpec.printed` of the difference to the reference row, where the paper prints one."""
+    name: str = "Top-1 (%)"
+    """Heading of the axis or column where the paper gives none."""
+
+
+@dataclass(frozen=True)
+class RowSpec:
+    """One row of a paper's table.
+
+    `printed` maps `gmacs`, the quality metric and its difference to the printed figures; a key that the paper leaves
+    out is missing. `printed_decimals` overrides the number of decimals read off a figure, for prints such as 83.10.
+    """
+
+    id: str
+    label: str
+    printed: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+    printed_decimals: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClaimSpec:
+    """An ordering that the paper states: row `higher` has more of `metric` than row `lower`.
+
+    `deterministic` says that the metric of both rows follows from the architecture alone, so that one run settles it.
+    """
+
+    id: str
+    higher: str
+    lower: str
+    metric: str
+    text: str
+    source: str
+    deterministic: bool = False
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A paper's table and the setting in which its rows were run.
+
+    `paper_headings` maps metric keys to the headings of the print. `comparable` is true only if the runs use the
+    paper's data and schedule (profile `paper`). `base_row` names the row that is PVTv2 of the same size, if there is
+    one: its latency is what the other rows' speed-up is formed with.
+    """
+
+    title: str
+    paper_headings: Mapping[str, str]
+    rows: Sequence[RowSpec]
+    reference_row: str | None
+    base_label: str
+    base_printed_gmacs: float | None
+    claims: Sequence[ClaimSpec]
+    profile: str
+    comparable: bool
+    command: str
+    base_row: str | None = None
+    quality: Quality = Quality()
+
+    def __post_init__(self) -> None:
+        ids = [row.id for row in self.rows]
+        assert len(set(ids)) == len(ids), f"row ids repeat: {ids}"
+        named = [
+            self.reference_row,
+            self.base_row,
+            *(row for claim in self.claims for row in (claim.higher, claim.lower)),
+        ]
+        assert all(row is None or row in ids for row in named), f"{named} names a row that is not in {ids}"
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One finished run of a row: its metrics (keys as in a run record) and, apart, how its training ended."""
+
+    row_id: str
+    seed: int
+    run_id: str
+    metrics: Mapping[str, float]
+    training: Mapping[str, float] = field(default_factory=dict)
+
+
+def runs_by_row(runs: Sequence[RunSummary]) -> dict[str, list[RunSummary]]:
+    """Group runs by row, sorted by seed. A row has at most one run per seed: which one counts is decided before."""
+    grouped: dict[str, list[RunSummary]] = {}
+    for run in sorted(runs, key=lambda run: run.seed):
+        grouped.setdefault(run.row_id, []).append(run)
+    for row_id, group in grouped.items():
+        seeds = [run.seed for run in group]
+        assert len(set(seeds)) == len(seeds), f"row {row_id} has several runs of one seed: {seeds}"
+    return grouped
+
+
+def metric_by_seed(runs: Sequence[RunSummary], metric: str) -> dict[int, float]:
+    """Values of `metric` by seed; runs without it are left out."""
+    return {run.seed: run.metrics[metric] for run in runs if metric in run.metrics}

@@ -1,0 +1,256 @@
+"""Builds the table that sets a paper's printed figures beside ours, with a verdict for each row and claim."""
+
+from collections.abc import Sequence
+
+from dit_bench.report.cells import Cell, Column, Table, TableRow, missing
+from dit_bench.report.claims import judge_claims
+from dit_bench.report.costs import cost_cells
+from dit_bench.report.inputs import GMACS, RowSpec, RunSummary, TableSpec, metric_by_seed, runs_by_row
+from dit_bench.report.numbers import fixed, interval_text, shared_decimals, signed, with_sd
+from dit_bench.report.statistics import (
+    Comparison,
+    PrintedFigure,
+    Summary,
+    compare_by_seed,
+    decimals_of,
+    printed_difference,
+    printed_figure,
+    printed_ratio,
+    summarise,
+    verdict,
+)
+
+QUALITY_DECIMALS = 2
+RATIO_DECIMALS = 3
+
+
+def build_table(spec: TableSpec, runs: Sequence[RunSummary], base_runs: Sequence[RunSummary] = ()) -> Table:
+    """Compare `runs` with the printed table `spec`; rows without runs keep their line.
+
+    `base_runs` are runs of PVTv2 of the same size at the same input, for rho; without them `spec.base_row` serves.
+
+    If `spec.comparable` is false, the runs saw other data than the paper's: absolute figures are shown without a
+    verdict, which is then on the MACs relative to PVTv2 and on the difference to the reference row.
+    """
+    grouped = runs_by_row(runs)
+    listed = {row.id: grouped.get(row.id, []) for row in spec.rows}
+    gmacs = [run.metrics[key] for row in listed.values() for run in row for key in _GMACS_KEYS if key in run.metrics]
+    decimals = shared_decimals(gmacs)
+    base = list(base_runs) or listed.get(spec.base_row or "", [])
+    rows = []
+    for row in spec.rows:
+        cells = {"label": Cell(row.label, row.label, "label")}
+        cells |= _mac_cells(spec, row, listed[row.id], decimals)
+        cells |= _quality_cells(spec, row, listed)
+        cells |= cost_cells(listed[row.id], base, decimals)
+        rows.append(TableRow(row.id, cells))
+    return Table(
+        title=spec.title,
+        caption=_caption(spec, listed),
+        notes=_notes(spec),
+        profile=spec.profile,
+        comparable=spec.comparable,
+        command=spec.command,
+        columns=_columns(spec),
+        rows=tuple(rows),
+        claims=judge_claims(spec, listed),
+        runs=tuple(run for row in listed.values() for run in row),
+    )
+
+
+_GMACS_KEYS = ("gmacs_mean", "base_gmacs")
+
+
+def _columns(spec: TableSpec) -> tuple[Column, ...]:
+    """The columns of this table. What carries the verdict outlives the rest in a narrow terminal."""
+    printed_heading = spec.paper_headings.get(GMACS, "")
+    print_name = f"paper ({printed_heading})" if printed_heading else "paper"
+    quality = spec.paper_headings.get(spec.quality.metric, spec.quality.name)
+    ratio = f"× {spec.base_label}"
+    # Absolute prints explain least where they cannot be judged, relative ones least where they need not be.
+    absolute, relative = (3, 5) if spec.comparable else (6, 2)
+    judged = [
+        Column("macs_verdict", "GMACs", "verdict", "result", 1),
+        Column("verdict", quality, "verdict", "result", 0),
+    ]
+    if not spec.comparable:
+        judged = [Column("macs_verdict", ratio, "verdict", "result", 1)]
+        judged += [Column("verdict", "Δ", "verdict", "result", 0)]
+    columns = [
+        Column("label", "", "Row", "result", 0),
+        Column("printed_gmacs", "GMACs", print_name, "result", absolute),
+        Column("gmacs", "GMACs", "ours", "result", 2 if spec.comparable else 4, spread=True),
+        Column("printed_ratio", ratio, "paper", "result", relative + 1),
+        Column("ratio", ratio, "ours", "result", relative, spread=True),
+        Column("printed_quality", quality, "paper", "result", absolute - 1),
+        Column("quality", quality, "ours (n)", "result", 0, spread=True),
+        Column("printed_difference", "Δ", "paper", "result", relative),
+        Column("difference", "Δ", "ours", "result", relative - 1, spread=True),
+    ]
+    for column in judged:
+        last = max(index for index, other in enumerate(columns) if other.group == column.group)
+        columns.insert(last + 1, column)
+    columns += [
+        Column("gmacs_sd_images", "GMACs", "SD over images", "cost", 1),
+        Column("params_valid_m", "Parameters (M)", "valid", "cost", 2),
+        Column("params_total_m", "Parameters (M)", "total", "cost", 4),
+        Column("images_seen", "Training", "images seen", "cost", 5),
+        Column("latency_ms_per_image", "Latency", "ms/image", "cost", 1, spread=True),
+        Column("rho", "Latency", "rho", "cost", 1, spread=True),
+        Column("runs", "Runs", "", "cost", 3),
+    ]
+    return tuple(columns)
+
+
+def _mac_cells(spec: TableSpec, row: RowSpec, runs: list[RunSummary], decimals: int) -> dict[str, Cell]:
+    """MACs and their ratio to PVTv2 of the same size, printed and ours."""
+    gmacs = metric_by_seed(runs, "gmacs_mean")
+    base = metric_by_seed(runs, "base_gmacs")
+    ratios = [gmacs[seed] / base[seed] for seed in gmacs if base.get(seed)]
+    ours = summarise(list(gmacs.values())) if gmacs else None
+    ratio = summarise(ratios) if ratios else None
+    printed = _printed(row, GMACS)
+    relative = None
+    if printed and spec.base_printed_gmacs:
+        relative = printed_ratio(printed, printed_figure(spec.base_printed_gmacs))
+    judged = (printed, ours, decimals) if spec.comparable else (relative, ratio, RATIO_DECIMALS)
+    return {
+        "printed_gmacs": _printed_cell(row, GMACS),
+        "gmacs": _measured(ours, decimals),
+        "printed_ratio": Cell(fixed(relative.value, 2), relative.value, "derived") if relative else missing(),
+        "ratio": _measured(ratio, RATIO_DECIMALS),
+        "macs_verdict": _verdict_cell(*judged, has_runs=bool(runs)),
+    }
+
+
+def _quality_cells(spec: TableSpec, row: RowSpec, listed: dict[str, list[RunSummary]]) -> dict[str, Cell]:
+    """The figure of merit and its difference to the reference row, printed and ours."""
+    metric = spec.quality.metric
+    values = metric_by_seed(listed[row.id], metric)
+    ours = summarise(list(values.values())) if values else None
+    cell = _measured(ours, QUALITY_DECIMALS)
+    if ours:
+        cell = Cell(f"{cell.text} ({ours.n})", ours.mean, "measured", ours.sd, ours.interval, ours.n)
+    cells = {"printed_quality": _printed_cell(row, metric), "quality": cell}
+
+    is_reference = row.id == spec.reference_row
+    printed, comparison = None, None
+    if is_reference or spec.reference_row is None:
+        cells |= {"printed_difference": missing(), "difference": missing()}
+    else:
+        printed, printed_cell = _printed_difference(spec, row)
+        comparison = compare_by_seed(values, metric_by_seed(listed[spec.reference_row], metric))
+        difference = missing()
+        if comparison:
+            text = with_sd(signed(comparison.mean, QUALITY_DECIMALS), comparison.sd, QUALITY_DECIMALS)
+            difference = Cell(text, comparison.mean, "measured", comparison.sd, comparison.interval, comparison.n)
+        cells |= {"printed_difference": printed_cell, "difference": difference}
+
+    has_runs = bool(listed[row.id])
+    if spec.comparable:
+        judged = _verdict_cell(_printed(row, metric), ours, QUALITY_DECIMALS, has_runs=has_runs)
+    elif is_reference and has_runs:
+        judged = missing("reference")
+    else:
+        judged = _verdict_cell(printed, comparison, QUALITY_DECIMALS, has_runs=has_runs, sign=True)
+    return cells | {"verdict": judged}
+
+
+def _printed(row: RowSpec, key: str) -> PrintedFigure | None:
+    if key not in row.printed:
+        return None
+    return printed_figure(row.printed[key], row.printed_decimals.get(key))
+
+
+def _printed_cell(row: RowSpec, key: str, *, sign: bool = False) -> Cell:
+    if key not in row.printed:
+        return missing()
+    decimals = row.printed_decimals.get(key, decimals_of(row.printed[key]))
+    return Cell((signed if sign else fixed)(row.printed[key], decimals), row.printed[key], "printed")
+
+
+def _printed_difference(spec: TableSpec, row: RowSpec) -> tuple[PrintedFigure | None, Cell]:
+    """The bracketed difference where the paper prints one, else computed from the two printed figures."""
+    stated = _printed(row, spec.quality.difference)
+    if stated:
+        return stated, _printed_cell(row, spec.quality.difference, sign=True)
+    reference = next(other for other in spec.rows if other.id == spec.reference_row)
+    own, theirs = _printed(row, spec.quality.metric), _printed(reference, spec.quality.metric)
+    if own is None or theirs is None:
+        return None, missing()
+    derived = printed_difference(own, theirs)
+    return derived, Cell(signed(derived.value, decimals_of(row.printed[spec.quality.metric])), derived.value, "derived")
+
+
+def _measured(summary: Summary | None, decimals: int) -> Cell:
+    if summary is None:
+        return missing()
+    text = with_sd(fixed(summary.mean, decimals), summary.sd, decimals)
+    return Cell(text, summary.mean, "measured", summary.sd, summary.interval, summary.n)
+
+
+def _verdict_cell(
+    printed: PrintedFigure | None,
+    ours: Summary | Comparison | None,
+    decimals: int,
+    *,
+    has_runs: bool,
+    sign: bool = False,
+) -> Cell:
+    """The verdict with the interval it rests on; `no data` without runs, a dash without a printed figure."""
+    if not has_runs:
+        return Cell("no data", "no data", "verdict")
+    if printed is None:
+        return missing()
+    judged = verdict(printed, ours)
+    detail = ""
+    if ours is not None and judged != "match":
+        if ours.interval is None:
+            detail = f"n = {ours.n}"
+        elif ours.sd:
+            detail = interval_text(ours.interval, decimals, sign=sign)
+    interval, n = (ours.interval, ours.n) if ours else (None, None)
+    return Cell(judged, judged, "verdict", interval=interval, n=n, detail=detail)
+
+
+def _reference_label(spec: TableSpec) -> str:
+    return next(row.label for row in spec.rows if row.id == spec.reference_row)
+
+
+def _caption(spec: TableSpec, listed: dict[str, list[RunSummary]]) -> str:
+    seeds = sorted({run.seed for runs in listed.values() for run in runs})
+    made = f"profile {spec.profile}, " + (f"seeds {', '.join(map(str, seeds))}" if seeds else "no runs yet")
+    caption = f"{spec.title} ({made})."
+    if not spec.comparable:
+        relative = f"differences to the row {_reference_label(spec)} and " if spec.reference_row else ""
+        caption += (
+            f" Profile {spec.profile} uses other data than the paper, so absolute figures get no verdict:"
+            f" it is on {relative}MACs relative to {spec.base_label}."
+        )
+    return caption
+
+
+def _notes(spec: TableSpec) -> tuple[str, ...]:
+    """What a reader needs to know about the conventions; only what this table uses."""
+    heading = spec.paper_headings.get(GMACS, GMACS)
+    notes = [f'The printed column "{heading}" holds multiply-accumulates: GMACs.'] if heading != "GMACs" else []
+    notes += [
+        "GMACs of ours are the mean over the evaluated images; ± is the SD over seeds, n their number.",
+        f"× {spec.base_label}: the paper's base in the printed column; in ours, PVTv2 of the same size and input.",
+        "match: ours rounds to the print; within noise: the print lies in the 95 % interval of our mean (in brackets);"
+        " differs: neither. One seed has no interval.",
+    ]
+    if spec.reference_row:
+        notes.append(
+            f"Δ: difference to the row {_reference_label(spec)}, paired by seed where two seeds or more are shared;"
+            " differences and ratios that the paper does not print are computed from its printed figures and judged"
+            " with the rounding of both."
+        )
+    notes.append(
+        "rho = (real speed-up − 1) / (ideal speed-up − 1) against PVTv2 of the same size, ideal being the ratio of"
+        " MACs; given only for rows that save at least 1 % of the MACs."
+    )
+    if spec.claims:
+        notes.append("p values are two-sided and not corrected for the number of claims.")
+    notes += [f"{row.label}: {row.note}" for row in spec.rows if row.note]
+    return tuple(notes)

@@ -1,0 +1,92 @@
+"""Per-image results of a run: predictions, multiply-accumulates and routes, as plain arrays."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dit_bench.errors import DataError
+from dit_bench.runs.atomic import replacing
+from dit_bench.runs.read import IMAGES_FILE
+
+_DTYPES = {
+    "index": np.int64,
+    "label": np.int64,
+    "prediction": np.int64,
+    "top5_hit": np.bool_,
+    "macs": np.int64,
+    "kept": np.int32,
+    "tokens": np.int32,
+    "columns": np.bool_,
+    "live": np.bool_,
+}
+# What numpy raises on files that are cut, altered, no archive, of other arrays, or hold pickles.
+_UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class ImageRecords:
+    """Arrays over n images, N scales and M stages, in the order of the data set.
+
+    Shapes: index, label, prediction, top5_hit, macs (n,); kept, live (n, N, M); columns (n, N-1, M+1); tokens (N,).
+    """
+
+    index: NDArray[np.int64]
+    label: NDArray[np.int64]
+    prediction: NDArray[np.int64]
+    top5_hit: NDArray[np.bool_]
+    macs: NDArray[np.int64]
+    """Multiply-accumulates that were executed for the image."""
+    kept: NDArray[np.int32]
+    """Kept tokens per node."""
+    tokens: NDArray[np.int32]
+    """Tokens of each scale."""
+    columns: NDArray[np.bool_]
+    """Whether each column gate was open."""
+    live: NDArray[np.bool_]
+    """Whether the node's scale was live when its stage ran."""
+
+    def __post_init__(self) -> None:
+        for name, dtype in _DTYPES.items():
+            array = getattr(self, name)
+            if array.dtype != dtype:
+                raise ValueError(f"{name} has type {array.dtype}, expected {np.dtype(dtype)}")
+        if self.kept.ndim != 3:
+            raise ValueError(f"kept has shape {self.kept.shape}, expected (images, scales, stages)")
+        count, scales, stages = self.kept.shape
+        expected = dict.fromkeys(("index", "label", "prediction", "top5_hit", "macs"), (count,))
+        expected |= {"tokens": (scales,), "columns": (count, scales - 1, stages + 1), "live": (count, scales, stages)}
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
+
+
+def save_image_records(folder: Path, records: ImageRecords) -> Path:
+    """Write `records.npz` into a run's folder, atomically, and return its path."""
+    path = folder / IMAGES_FILE
+    with replacing(path) as aside:
+        np.savez_compressed(aside, **{item.name: getattr(records, item.name) for item in fields(records)})
+    return path
+
+
+def load_image_records(path: Path) -> ImageRecords:
+    """Read `records.npz`, given the run's folder or the file; no pickle is ever executed.
+
+    Raises DataError when it is missing, damaged, or holds other arrays than `ImageRecords`.
+    """
+    file = path / IMAGES_FILE if path.is_dir() else path
+    try:
+        # Opened here because numpy leaves a damaged file open.
+        with file.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        return ImageRecords(**arrays)
+    except FileNotFoundError:
+        raise DataError(f"{file}: no such file", remedy="name the folder of a finished run") from None
+    except (*_UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{file}: damaged: {reason}", remedy="remove the folder and run again") from None

@@ -1,0 +1,134 @@
+"""Reading run folders; a damaged one is reported and never stops a listing."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from dit_bench.errors import DataError
+from dit_bench.recipes.problems import show_path
+from dit_bench.runs.record import SCHEMA_VERSION, RunRecord
+
+RECORD_FILE = "run.json"
+IMAGES_FILE = "records.npz"
+EPOCHS_FILE = "epochs.jsonl"
+WEIGHTS_FILE = "weights.safetensors"
+STATE_FILE = "state.safetensors"
+TENSORBOARD_FOLDER = "tensorboard"
+PARTIAL_SUFFIX = ".partial"
+SET_ASIDE_SUFFIX = ".set-aside"
+
+_RUN_NAME = re.compile(r"^.+-[0-9a-f]{10}-seed\d+(-r\d+)?$")
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run folder that is complete and will not change."""
+
+    path: Path
+    record: RunRecord
+
+    @property
+    def images_file(self) -> Path:
+        """Per-image arrays, see `dit_bench.runs.image_records`."""
+        return self.path / IMAGES_FILE
+
+    @property
+    def weights_file(self) -> Path:
+        """Weights at the end of training."""
+        return self.path / WEIGHTS_FILE
+
+    @property
+    def epochs_file(self) -> Path:
+        """One JSON object per epoch and line."""
+        return self.path / EPOCHS_FILE
+
+
+@dataclass
+class RunListing:
+    """What lies in a results folder."""
+
+    finished: list[FinishedRun] = field(default_factory=list)
+    damaged: list[tuple[Path, str]] = field(default_factory=list)
+    """Folders that look like finished runs but cannot be read, with the reason."""
+    interrupted: list[Path] = field(default_factory=list)
+    """Folders of runs that were begun and not finished, or set aside by a forced new run."""
+
+
+def load_record(path: Path) -> RunRecord:
+    """Read the record of a run, given its folder or its run.json.
+
+    Raises DataError (exit 3) when it is missing, damaged or written by a newer dit-bench.
+    """
+    file = path / RECORD_FILE if path.is_dir() else path
+    data = _read_json(file)
+    version = data.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise DataError(
+            f"{file}: written by a newer dit-bench (schema_version {version}, this one reads up to {SCHEMA_VERSION})",
+            remedy="upgrade dit-bench",
+        )
+    try:
+        return RunRecord.model_validate(data)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = show_path(tuple(problem["loc"]))
+        raise DataError(f"{file}: damaged: {key}: {problem['msg']}", remedy="remove the folder and run again") from None
+
+
+def load_run(folder: Path) -> FinishedRun:
+    """Read a finished run; DataError when its folder is damaged."""
+    return FinishedRun(folder, load_record(folder))
+
+
+def list_runs(root: Path) -> RunListing:
+    """All runs of a results folder, sorted by name; empty when the folder does not exist."""
+    listing = RunListing()
+    try:
+        folders = sorted(entry for entry in root.iterdir() if entry.is_dir())
+    except FileNotFoundError:
+        return listing
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read: {error.strerror}", remedy="name a folder of runs") from None
+    for folder in folders:
+        if folder.name.endswith(PARTIAL_SUFFIX) or SET_ASIDE_SUFFIX in folder.name:
+            listing.interrupted.append(folder)
+        elif _RUN_NAME.match(folder.name):
+            try:
+                listing.finished.append(load_run(folder))
+            except DataError as error:
+                listing.damaged.append((folder, error.message))
+    return listing
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{file}: no such file", remedy="name the folder of a finished run") from None
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        raise DataError(f"{file}: damaged: not valid JSON", remedy="remove the folder and run again") from None
+    if not isinstance(data, dict):
+        raise DataError(f"{file}: damaged: not a JSON object", remedy="remove the folder and run again")
+    return data
+
+
+def run_summary(run: FinishedRun) -> dict[str, Any]:
+    """What a list of runs says about one; figures that the run lacks are None."""
+    record = run.record
+    return {
+        "run": run.path.name,
+        "model": record.settings.model.name,
+        "variant": record.settings.routing.variant,
+        "seed": record.seed,
+        "top1_percent": record.metrics.get("top1_percent"),
+        "gmacs_mean": record.metrics.get("gmacs_mean"),
+        "created_utc": record.provenance.created_utc,
+    }

@@ -1,0 +1,61 @@
+"""The record of a finished run: what was asked, on what it ran, what came out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dit_bench.recipes.settings import NonNegativeInt, PositiveInt, RunSettings, Strict
+
+SCHEMA_VERSION = 1
+"""Version of run.json that this dit-bench writes, and the newest that it reads."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Provenance(Strict):
+    """Where a run comes from: code, packages, machine and data."""
+
+    created_utc: str
+    """ISO 8601, seconds, with offset +00:00."""
+    dit_bench_version: str
+    git_commit: str | None
+    """Commit of the checkout that ran; None when dit-bench ran from no checkout."""
+    git_dirty: bool | None
+    """Whether the code or the recipes of the checkout had changes that the commit lacks."""
+    argv: list[str]
+    python: str
+    platform: str
+    packages: dict[str, str]
+    """Installed versions by package name."""
+    device: str
+    processor: str
+    """Name of the CPU."""
+    accelerator: str | None
+    """Name of the GPU, None on a CPU run."""
+    threads: PositiveInt
+    weights_sha256: str | None
+    data_manifest_sha256: str | None
+
+
+class RunRecord(Strict):
+    """Content of `run.json`; per-image arrays lie beside it in `records.npz`.
+
+    `metrics` is keyed by `dit_bench.recipes.metrics.MetricName`; GMACs are multiply-accumulates of one image over 1e9.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    run_id: str
+    """Name of the run's folder."""
+    settings: RunSettings
+    seed: NonNegativeInt
+    provenance: Provenance
+    metrics: dict[str, Finite]
+    kept_ratio: list[list[Finite]]
+    """(N scales, M stages) kept tokens over all tokens, mean over the images."""
+    column_open_ratio: list[list[Finite]]
+    """(N-1, M+1) share of images whose column gate is open."""
+    num_images: PositiveInt
+    training: dict[str, Finite] = Field(default_factory=dict)
+    """Further figures of training, as the sampled and the deterministic cost at its end."""

@@ -1,0 +1,191 @@
+"""The store of runs: finished folders never change, an unfinished one belongs to one process at a time."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from dit_bench.errors import DataError, UsageError
+from dit_bench.recipes.identity import run_name
+from dit_bench.recipes.settings import RunSettings
+from dit_bench.runs.atomic import ASIDE_PREFIX, sync_folder, write_text, writing_to
+from dit_bench.runs.read import PARTIAL_SUFFIX, RECORD_FILE, SET_ASIDE_SUFFIX, STATE_FILE, FinishedRun, load_run
+from dit_bench.runs.record import RunRecord
+
+LOCKS_FOLDER = ".locks"
+_REMEDY = "free some space, or choose another folder with --results DIR"
+
+
+class RunStore:
+    """Run folders below one results folder, by settings and seed."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def find(self, settings: RunSettings, seed: int) -> FinishedRun | None:
+        """The finished run with these settings and seed, the newest of its repeats; None when there is none.
+
+        A folder that cannot be read, or that holds another run, does not count.
+        """
+        name = run_name(settings, seed)
+        for folder in reversed(_repeats(self.root, name)):
+            try:
+                run = load_run(folder)
+            except DataError:
+                continue
+            if run.record.settings == settings and run.record.seed == seed:
+                return run
+        return None
+
+    def interrupted(self, settings: RunSettings, seed: int) -> Path | None:
+        """The folder of a begun and unfinished run, which `begin` would pick up; None when there is none."""
+        partial = self._partial(run_name(settings, seed))
+        return partial if partial.is_dir() else None
+
+    def begin(self, settings: RunSettings, seed: int, *, force: bool = False) -> OpenRun:
+        """Take hold of the folder of an unfinished run, made now or left by an interrupted one.
+
+        `force` starts afresh: what an interrupted run left is set aside, not deleted. Raises UsageError naming the
+        process that works on the same run, and DataError when the results folder cannot be written.
+        """
+        name = run_name(settings, seed)
+        with writing_to(self.root, _REMEDY):
+            locks = self.root / LOCKS_FOLDER
+            locks.mkdir(parents=True, exist_ok=True)
+            lock = _lock(locks / f"{name}.lock", name)
+        try:
+            partial = self._partial(name)
+            with writing_to(self.root, _REMEDY):
+                if force and partial.exists():
+                    partial.rename(_free(self.root, f"{name}{SET_ASIDE_SUFFIX}"))
+                resumed = partial.exists()
+                partial.mkdir(exist_ok=True)
+                for leftover in partial.rglob(f"{ASIDE_PREFIX}*"):
+                    leftover.unlink()
+                sync_folder(self.root)
+        except BaseException:
+            lock.close()
+            raise
+        return OpenRun(self.root, name, partial, settings, seed, resumed, lock)
+
+    def _partial(self, name: str) -> Path:
+        return self.root / f"{name}{PARTIAL_SUFFIX}"
+
+
+class OpenRun:
+    """The folder of a run in progress, held by this process until `publish` or `close`.
+
+    Used as a context manager it lets go at the end; an unpublished folder stays for the next `begin`.
+    """
+
+    def __init__(
+        self, root: Path, name: str, path: Path, settings: RunSettings, seed: int, resumed: bool, lock: IO[str]
+    ):
+        self.path = path
+        """Folder to write to while the run is in progress."""
+        self.settings = settings
+        self.seed = seed
+        self.resumed = resumed
+        """Whether an interrupted run left the folder."""
+        self._root = root
+        self._name = name
+        self._lock = lock
+
+    @property
+    def state_file(self) -> Path:
+        """Where the state for resuming lies; removed once the run is published."""
+        return self.path / STATE_FILE
+
+    def publish(self, record: RunRecord) -> FinishedRun:
+        """Write run.json and give the folder its final name: the run is finished and will not change.
+
+        An earlier run with the same settings and seed is kept; this one is then called `…-r2`, `…-r3` and so on, and
+        the record's `run_id` is set to that name. Raises DataError when the disk does not take it; the unfinished
+        folder then stays as it is.
+        """
+        assert not self._lock.closed, "published twice, or after close"
+        assert (record.settings, record.seed) == (self.settings, self.seed), "the record is of another run"
+        with writing_to(self.path, _REMEDY):
+            self._sync_files()
+            while True:
+                target = _free(self._root, self._name)
+                named = record.model_copy(update={"run_id": target.name})
+                write_text(self.path / RECORD_FILE, named.model_dump_json(indent=2) + "\n")
+                try:
+                    self.path.rename(target)
+                    break
+                except OSError as error:
+                    if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                        raise
+            (target / STATE_FILE).unlink(missing_ok=True)
+            sync_folder(self._root)
+        self.path = target
+        self.close()
+        return FinishedRun(target, named)
+
+    def close(self) -> None:
+        """Let go of the folder; other processes may then pick it up."""
+        self._lock.close()
+
+    def __enter__(self) -> OpenRun:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _sync_files(self) -> None:
+        for file in self.path.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+
+
+def _lock(file: Path, name: str) -> IO[str]:
+    """Open and lock a file until it is closed; its content is the holder's process id."""
+    handle = file.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.seek(0)
+        holder = handle.read().strip() or "unknown"
+        handle.close()
+        remedy = "wait for it, or use another folder with --results DIR"
+        raise UsageError(f"run {name} is being worked on by process {holder}", remedy=remedy) from None
+    except OSError:
+        handle.close()
+        raise
+    handle.seek(0)
+    handle.truncate()
+    handle.write(str(os.getpid()))
+    handle.flush()
+    return handle
+
+
+def _repeats(root: Path, name: str) -> list[Path]:
+    """Finished folders of one run, oldest repeat first."""
+    numbered = re.compile(rf"^{re.escape(name)}(?:-r(\d+))?$")
+    try:
+        entries = list(root.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        remedy = "choose another folder with --results DIR"
+        raise DataError(f"{root}: cannot be read: {error.strerror}", remedy=remedy) from None
+    found = [(int(match[1] or 1), entry) for entry in entries if (match := numbered.match(entry.name))]
+    return [entry for _, entry in sorted(found)]
+
+
+def _free(root: Path, name: str) -> Path:
+    """The first of `name`, `name-r2`, `name-r3` … that comes after every existing one."""
+    taken = _repeats(root, name)
+    if not taken:
+        return root / name
+    newest = re.search(r"-r(\d+)$", taken[-1].name)
+    return root / f"{name}-r{int(newest[1]) + 1 if newest else 2}"

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import hashlib
+import json
+
+from dit_bench.recipes.identity import canonical_json, hash10, run_name
+from dit_bench.recipes.settings import ModelSettings, OptimiserSettings, RunSettings
+
+
+def test_hash_is_that_of_sorted_compact_json() -> None:
+    settings = RunSettings()
+    text = json.dumps(json.loads(settings.model_dump_json()), sort_keys=True, separators=(",", ":"))
+    assert canonical_json(settings) == text
+    assert hash10(settings) == hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def test_equal_values_written_differently_are_the_same_run() -> None:
+    whole = RunSettings.model_validate({"optimiser": {"weight_decay": 1}})
+    real = RunSettings(optimiser=OptimiserSettings(weight_decay=1.0))
+    assert canonical_json(whole) == canonical_json(real)
+
+
+def test_any_change_changes_the_hash() -> None:
+    assert hash10(RunSettings()) != hash10(RunSettings(optimiser=OptimiserSettings(eps=1.1e-8)))
+
+
+def test_run_name_is_a_safe_folder_name() -> None:
+    settings = RunSettings(model=ModelSettings(name="../hf-hub:a/b"))
+    assert run_name(settings, 3) == f".._hf_hub_a_b-dynamic-{hash10(settings)}-seed3"
+    assert run_name(RunSettings(), 0).startswith("dit_mini-dynamic-")
