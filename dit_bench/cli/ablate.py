@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dit_bench.cli.console import out_console, print_json
+from dit_bench.cli.console import out_console, print_json, say
 from dit_bench.cli.options import (
     debug_option,
     example,
@@ -17,6 +17,7 @@ from dit_bench.cli.options import (
     selection,
     store_option,
 )
+from dit_bench.cli.progress import reporting
 
 if TYPE_CHECKING:
     from dit_bench.recipes.resolve import ResolvedRow
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     multiple=True,
     metavar="FILE",
-    help="Also write the table here: .md, .csv, .tex or .json; repeatable.",
+    help="Also write the table here: .md, .csv, .tex or .json; repeatable. An existing file is replaced with --force.",
 )
+@click.option("--only-finished", is_flag=True, help="Run nothing: build the table from the runs that exist.")
 @runtime_options
 @store_option
 @force_option
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 def command(
     rows: list[ResolvedRow],
     files: tuple[Path, ...],
+    only_finished: bool,
     runtime: RuntimeSettings,
     store: RunStore,
     force: bool,
@@ -51,10 +54,30 @@ def command(
 
     Stop with Ctrl-C at any time: the same command goes on from there and ends in the same table.
     """
-    from dit_bench.engine.jobs import ablate_rows
+    from dit_bench.report.from_runs import summaries, table_spec
+    from dit_bench.report.render_json import render_json
+    from dit_bench.report.render_rich import render_rich
+    from dit_bench.report.files import check_target
+    from dit_bench.report.save_table import TABLE_RENDERERS, save_table
+    from dit_bench.report.table import build_table
 
-    table = ablate_rows(rows, runtime=runtime, store=store, force=force, files=files)
+    loaded = rows[0].recipe
+    for file in files:
+        check_target(file, tuple(TABLE_RENDERERS), force=force or only_finished)
+    if not only_finished:
+        from dit_bench.engine.jobs import JobContext, run_all
+        from dit_bench.recipes.resolve import planned_runs
+
+        with reporting() as reporter:
+            run_all(planned_runs(rows), JobContext(store, runtime, reporter, force))
+    spec = table_spec(loaded, rows, f"dit-bench ablate {loaded.name} --profile {rows[0].profile}")
+    table = build_table(spec, summaries(rows, store))
+    for file in files:
+        say(f"wrote {save_table(table, file, force=force or only_finished)}")
     if as_json:
-        print_json(table)
+        import json
+
+        print_json(json.loads(render_json(table)))
         return
-    out_console().print(table)
+    console = out_console()
+    console.print(render_rich(table, console.width))

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from dit_bench.cli.console import print_json, print_table
+from dit_bench.cli.evaluate import checkpoint_option
 from dit_bench.cli.options import debug_option, example, json_option, runtime_options, selection, store_option
+from dit_bench.cli.progress import reporting
 
 if TYPE_CHECKING:
     from dit_bench.recipes.resolve import ResolvedRow
@@ -26,12 +28,8 @@ if TYPE_CHECKING:
     metavar="PIXELS",
     help="Side of the input instead of the recipe's; repeatable.",
 )
-@click.option(
-    "--checkpoint",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Weights (safetensors) whose routes are counted over the data set.",
-)
+@checkpoint_option
+@click.option("--trained", is_flag=True, help="Also count what the finished runs execute over the data set.")
 @runtime_options
 @store_option
 @json_option
@@ -40,20 +38,60 @@ def command(
     rows: list[ResolvedRow],
     image_sizes_px: tuple[int, ...],
     checkpoint: Path | None,
+    trained: bool,
     runtime: RuntimeSettings,
     store: RunStore,
     as_json: bool,
 ) -> None:
-    """Count multiply-accumulates (GMACs) of RECIPE's rows.
+    """Count multiply-accumulates (GMACs, matrix products only) of RECIPE's rows.
 
-    Without trained weights: the paths that need no data (PVTv2's diagonal, fully connected, cheapest). With them: the
-    mean and spread over the images of the data set.
+    Always: the paths that need no data (PVTv2's diagonal, fully connected, cheapest). With --trained or --checkpoint:
+    mean and spread of what each image of the data set really executed.
     """
-    from dit_bench.engine.jobs import count_rows
+    from dit_bench.engine.counting import static_costs
 
-    results = count_rows(rows, runtime=runtime, store=store, image_sizes_px=image_sizes_px, checkpoint=checkpoint)
+    static = [
+        (row, static_costs(row.settings, size))
+        for row in rows
+        for size in (image_sizes_px or (row.settings.data.image_size_px,))
+    ]
+    measured = []
+    if trained or checkpoint is not None:
+        from dit_bench.engine.jobs import JobContext, evaluate_weights
+        from dit_bench.engine.trained import trained_weights
+
+        with reporting() as reporter:
+            context = JobContext(store, runtime, reporter)
+            for weights in trained_weights(rows, store, checkpoint):
+                split = weights.row.settings.data.eval_split
+                evaluation, _ = evaluate_weights(weights.row.settings, weights.path, split, context)
+                measured.append((weights.title(split), evaluation))
     if as_json:
-        print_json(results)
+        from dataclasses import asdict
+
+        print_json(
+            {
+                "convention": "matmul",
+                "static": [
+                    {"row": row.row.id, "model": row.settings.model.name, **asdict(costs)} for row, costs in static
+                ],
+                "executed": [
+                    {"title": title, "metrics": found.metrics, "kept_ratio": found.kept_ratio}
+                    for title, found in measured
+                ],
+            }
+        )
         return
-    for result in results:
-        print_table(result["title"], ("path", "GMACs"), [(key, str(value)) for key, value in result["gmacs"].items()])
+    for row, costs in static:
+        cells = [(path, f"{macs / 1e9:.4f}") for path, macs in costs.macs.items()]
+        if costs.target_macs is not None:
+            cells.append(("target of the budget", f"{costs.target_macs / 1e9:.4f}"))
+        cells.append(("parameters (M)", f"{costs.params_total / 1e6:.3f}"))
+        side = costs.image_size_px
+        print_table(
+            f"{row.row.id}: {row.settings.model.name} at {side}x{side}", ("path", "GMACs (matrix products)"), cells
+        )
+    for title, found in measured:
+        from dit_bench.report.evaluation import executed_figures
+
+        print_table(title, ("figure", "value"), executed_figures(found.metrics, found))

@@ -16,6 +16,7 @@ from dit_bench.cli.options import (
     selection,
     store_option,
 )
+from dit_bench.cli.progress import reporting
 
 if TYPE_CHECKING:
     from dit_bench.recipes.resolve import ResolvedRow
@@ -35,13 +36,16 @@ def command(rows: list[ResolvedRow], runtime: RuntimeSettings, store: RunStore, 
 
     Stop with Ctrl-C at any time: the same command goes on from there.
     """
-    from dit_bench.engine.jobs import train_rows
+    from dit_bench.engine.jobs import JobContext, run_all
+    from dit_bench.recipes.resolve import planned_runs
     from dit_bench.runs.read import run_summary
 
-    runs = train_rows(rows, runtime=runtime, store=store, force=force)
+    with reporting() as reporter:
+        runs = run_all(planned_runs(rows), JobContext(store, runtime, reporter, force))
     if as_json:
         print_json([{"path": str(run.path), **run.record.model_dump(mode="json")} for run in runs])
         return
     headings = ("run", "seed", "top1_percent", "gmacs_mean")
-    summaries = [run_summary(run) for run in runs]
-    print_table("Runs", headings, [[str(summary[key]) for key in headings] for summary in summaries])
+    shown = [run_summary(run) for run in runs]
+    cells = [[s["run"], str(s["seed"]), f"{s['top1_percent']:.2f}", f"{s['gmacs_mean']:.5g}"] for s in shown]
+    print_table("Runs", headings, cells)

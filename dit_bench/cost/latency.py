@@ -8,7 +8,11 @@ from collections.abc import Callable, Sequence
 
 
 def interleaved_seconds(
-    runs: Sequence[Callable[[], object]], *, rounds: int, warmup: int = 2, clock: Callable[[], float] = time.perf_counter
+    runs: Sequence[Callable[[], object]],
+    *,
+    rounds: int,
+    warmup: int = 2,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[float]:
     """Median seconds of each callable; every round times all of them once, so that drift hits them alike.
 

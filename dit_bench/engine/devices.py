@@ -21,7 +21,9 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UsageError(f"--device {name}: no such kind of device", remedy="use auto, cpu, cuda, cuda:N or mps") from None
+        raise UsageError(
+            f"--device {name}: no such kind of device", remedy="use auto, cpu, cuda, cuda:N or mps"
+        ) from None
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
         raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA device(s)")
     if device.type == "mps" and not torch.backends.mps.is_available():

@@ -102,7 +102,9 @@ def evaluate(
     records["tokens"] = np.array(costs.num_tokens, np.int32)
     metrics = summarise(records, costs)
     metrics["params_total_m"] = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    metrics["params_valid_m"] = valid_parameters(model, ledger) / 1e6 if isinstance(model, DiT) else metrics["params_total_m"]
+    metrics["params_valid_m"] = (
+        valid_parameters(model, ledger) / 1e6 if isinstance(model, DiT) else metrics["params_total_m"]
+    )
     metrics["eval_seconds"] = seconds
     return Evaluation(
         records,
@@ -129,7 +131,12 @@ def summarise(records: dict[str, np.ndarray], costs: GridCosts) -> dict[str, flo
 
 @torch.no_grad()
 def measure_latency(
-    model: nn.Module, base: nn.Module, images: torch.Tensor, settings: RunSettings, device: torch.device, rounds: int = 15
+    model: nn.Module,
+    base: nn.Module,
+    images: torch.Tensor,
+    settings: RunSettings,
+    device: torch.device,
+    rounds: int = 15,
 ) -> dict[str, float]:
     """Milliseconds per image of `model` and of `base`, timed in turn on the same batch of real images (medians)."""
     images = images.to(device)

@@ -136,7 +136,10 @@ def _run(
     with context.store.begin(settings, seed, force=context.force) as folder:
         train, held_out = datasets.get(settings, "train"), datasets.get(settings, settings.data.eval_split)
         name = folder.path.name.removesuffix(".partial")
-        watcher, tensorboard = context.reporter.run_started(name, number, total), TensorBoardLog(folder.path / TENSORBOARD_FOLDER)
+        watcher, tensorboard = (
+            context.reporter.run_started(name, number, total),
+            TensorBoardLog(folder.path / TENSORBOARD_FOLDER),
+        )
         log = EpochLog(folder.path / EPOCHS_FILE)
         listeners: list[TrainingListener] = [log, tensorboard, watcher]
         trainer = Trainer(settings, context.runtime, seed, train, device, folder.path, listeners, should_stop)
@@ -182,7 +185,9 @@ def evaluate_weights(
     Raises WeightsError if the file is missing, damaged or of another architecture.
     """
     if weights.suffix != ".safetensors":
-        raise WeightsError(f"{weights}: not a .safetensors file", remedy="other formats can execute code and are not read")
+        raise WeightsError(
+            f"{weights}: not a .safetensors file", remedy="other formats can execute code and are not read"
+        )
     device = prepare(context.runtime)
     tensors = read_safetensors(weights)
     dataset = build_dataset(settings.data, split, context.cache_dir)
@@ -192,7 +197,9 @@ def evaluate_weights(
     return evaluation, latency_metrics(model, dataset, settings, device)
 
 
-def latency_metrics(model: nn.Module, dataset: Dataset, settings: RunSettings, device: torch.device) -> dict[str, float]:
+def latency_metrics(
+    model: nn.Module, dataset: Dataset, settings: RunSettings, device: torch.device
+) -> dict[str, float]:
     """Time per image of the network and of PVTv2 of its size, on the first images of the data set."""
     size = size_of(settings.model.name)
     base = timm.create_model(f"pvt_v2_{size}", num_classes=dataset.num_classes)

@@ -20,16 +20,16 @@ def stream_seed(seed: int, stream: str, *numbers: int) -> int:
 def seed_everything(seed: int) -> None:
     """Seed the global streams (initialisation, drop path) of Python, NumPy and torch."""
     random.seed(stream_seed(seed, "python"))
-    np.random.seed(stream_seed(seed, "numpy") % 2**32)  # noqa: NPY002 - timm draws from the global stream
+    np.random.seed(stream_seed(seed, "numpy") % 2**32)
     torch.manual_seed(stream_seed(seed, "torch"))
 
 
 @contextmanager
 def numpy_stream(seed: int, stream: str, *numbers: int) -> Iterator[None]:
     """Within the block NumPy's global stream is that of the name; afterwards it goes on as if nothing had happened."""
-    state = np.random.get_state()  # noqa: NPY002
-    np.random.seed(stream_seed(seed, stream, *numbers) % 2**32)  # noqa: NPY002
+    state = np.random.get_state()
+    np.random.seed(stream_seed(seed, stream, *numbers) % 2**32)
     try:
         yield
     finally:
-        np.random.set_state(state)  # noqa: NPY002
+        np.random.set_state(state)

@@ -116,7 +116,7 @@ class Trainer:
                 )
         return self.model
 
-    def _batches(self):  # noqa: ANN202 - an iterator of (images, labels)
+    def _batches(self):
         return training_batches(
             self.dataset,
             self.settings.data,
@@ -152,9 +152,9 @@ class Trainer:
             loss = task_loss + self.schedule.weight(progress) * budget.loss
             values |= {"budget_loss": budget.loss.detach(), "sampled_cost_ratio": budget.cost_ratio}
         values["loss"] = loss.detach()
-        if not math.isfinite(float(loss)):
+        if not math.isfinite(float(loss.detach())):
             raise NonFiniteLossError(
-                f"the loss became {float(loss)} in epoch {position.epoch + 1}, step {position.step + 1}",
+                f"the loss became {float(loss.detach())} in epoch {position.epoch + 1}, step {position.step + 1}",
                 remedy="the state before it is kept; lower optimiser.lr or set optimiser.clip_grad_norm",
             )
         values["grad_norm"] = self._update(loss)
@@ -217,6 +217,4 @@ class Trainer:
         return float(image_macs(trace, costs, torch.int64, self.device).double().mean()) / costs.base
 
     def _save(self) -> None:
-        save_state(
-            self.folder / STATE_FILE, self.model, self.optimiser, self.position, self.sums, self.scaler
-        )
+        save_state(self.folder / STATE_FILE, self.model, self.optimiser, self.position, self.sums, self.scaler)

@@ -52,7 +52,7 @@ class RoutingSettings(Strict):
     gate: GateSettings = GateSettings()
     open_path: Literal["fully", "diagonal"] = "diagonal"
     """The path that all tokens take, without sampling, during the first `open_fraction` of training."""
-    open_fraction: Fraction = 0.3
+    open_fraction: Fraction = 0.4
     noise_start: Fraction = 1.0
     """Scale of the Gumbel noise when the gates start to decide."""
     noise_end: Fraction = 0.0
@@ -64,7 +64,7 @@ class RoutingSettings(Strict):
     """mu of Eq. 6: the target of executed MACs over those of PVTv2 of the same size."""
     budget_weight: NonNegativeFloat = 2.0
     """lambda of Eq. 7 once the ramp has ended."""
-    budget_ramp_start_fraction: Fraction = 0.3
+    budget_ramp_start_fraction: Fraction = 0.4
     budget_ramp_end_fraction: Fraction = 0.6
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from dit_bench.recipes.settings import AugmentSettings
 
 
 def build_mixup(augment: AugmentSettings, num_classes: int) -> Mixup | None:
-    """timm's batch mixup/cutmix of the settings (smoothing folded into its targets), or None if both are off."""
+    """Timm's batch mixup/cutmix of the settings (smoothing folded into its targets), or None if both are off."""
     if augment.mixup_alpha == 0.0 and augment.cutmix_alpha == 0.0:
         return None
     return Mixup(

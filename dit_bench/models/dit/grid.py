@@ -128,7 +128,7 @@ class RoutingGrid(nn.Module):
             return decision.unsqueeze(1).expand(-1, tokens.shape[1])
         return decision
 
-    def _on_live(self, live: Decision, tokens: Tensor, decide) -> Decision:  # noqa: ANN001 - a local closure
+    def _on_live(self, live: Decision, tokens: Tensor, decide) -> Decision:
         """A policy's decision on the images whose scale is live; closed for the others."""
         if live is False:
             return False
@@ -163,9 +163,7 @@ class RoutingGrid(nn.Module):
         part = embed(self.norms[scale](tokens[images]), grid)
         return part.new_zeros((tokens.shape[0], *part.shape[1:])).index_copy_(0, images, part)
 
-    def _run_stage(
-        self, scale: int, stage: int, tokens: Tensor, grid: Grid, kept: Decision, packed: bool
-    ) -> Tensor:
+    def _run_stage(self, scale: int, stage: int, tokens: Tensor, grid: Grid, kept: Decision, packed: bool) -> Tensor:
         if kept is False:
             return tokens
         blocks = self.stages[node_key(scale, stage)]

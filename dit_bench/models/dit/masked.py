@@ -57,7 +57,7 @@ def _masked_attention(attention: Attention, tokens: Tensor, grid: Grid, mask: Te
 
 
 def _attend_to_present(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """Attention whose keys are weighted by the mask `(B, L, 1)`; differentiable in the mask, finite if all are absent."""
+    """Attention over keys weighted by the mask `(B, L, 1)`: differentiable in the mask, finite if all are absent."""
     with torch.autocast(queries.device.type, enabled=False):
         queries, keys, values, mask = queries.float(), keys.float(), values.float(), mask.float()
         present = mask.transpose(1, 2).unsqueeze(1)  # (B, 1, 1, K)

@@ -27,9 +27,10 @@ class RoutingOptions:
     """The routing space: who decides, where patch embeddings stand, and what it aims at.
 
     Variants (DiT Tables 6-8): `dynamic` learns row and column gates; `scale` only the column gates; `depth` only the
-    row gates of the PVTv2 diagonal; `static`, `random` and `attention` have PVTv2's patch embeddings and keep, at every
-    live node, the tokens with the highest score of a frozen gate, of noise or of the stage's own attention, at the ratio
-    that meets `budget_ratio`; `fully` keeps everything; `diagonal` is PVTv2; `cheapest` keeps nothing and opens only what must be open.
+    row gates of the PVTv2 diagonal; `static`, `random` and `attention` have PVTv2's patch embeddings and keep, at
+    every live node, the tokens with the highest score of a frozen gate, of noise or of the stage's own attention, at
+    the ratio that meets `budget_ratio`; `fully` keeps everything; `diagonal` is PVTv2; `cheapest` keeps nothing and
+    opens only what must be open.
     """
 
     variant: str = "dynamic"

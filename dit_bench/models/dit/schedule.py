@@ -30,7 +30,7 @@ class RoutingSchedule:
         return RoutingState(open=progress < self.open_fraction, noise=noise)
 
     def weight(self, progress: float) -> float:
-        """lambda of Eq. 7 at `progress` of training; zero while the gates are held open."""
+        """Lambda of Eq. 7 at `progress` of training; zero while the gates are held open."""
         if progress < self.open_fraction:
             return 0.0
         return self.budget_weight * _ramp(progress, self.budget_ramp_start_fraction, self.budget_ramp_end_fraction)

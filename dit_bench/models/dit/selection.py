@@ -7,6 +7,8 @@ embeddings are PVTv2's: each scale is reached once, in the column of the diagona
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from timm.models.pvt_v2 import Block
 from torch import Tensor
@@ -15,25 +17,27 @@ from torch.nn import functional
 from dit_bench.models.dit.costs import GridCosts
 
 
+def selected_macs(costs: GridCosts, counts: Sequence[int]) -> int:
+    """MACs of every image when `counts[i]` tokens are kept at each live node of scale i, scoring included."""
+    total = costs.constant + sum(costs.patch_embeds)
+    for scale, per_stage in enumerate(costs.stages):
+        # With PVTv2's patch embeddings, scale i is live from stage i on.
+        for stage in range(scale, len(per_stage)):
+            total += costs.row_gates[scale][stage] + per_stage[stage].macs(counts[scale])
+    return total
+
+
 def matched_counts(costs: GridCosts, budget_ratio: float) -> list[int]:
     """Kept tokens per scale, at least one, at the largest common keep ratio within `budget_ratio` of C_base."""
-    live_stages = [range(scale, len(per_stage)) for scale, per_stage in enumerate(costs.stages)]
-    gates = sum(costs.row_gates[scale][stage] for scale, stages in enumerate(live_stages) for stage in stages)
-    fixed = costs.constant + sum(costs.patch_embeds) + gates
 
     def counts(ratio: float) -> list[int]:
         return [max(1, round(ratio * tokens)) for tokens in costs.num_tokens]
 
-    def total(ratio: float) -> int:
-        kept = counts(ratio)
-        return fixed + sum(
-            costs.stages[scale][stage].macs(kept[scale]) for scale, stages in enumerate(live_stages) for stage in stages
-        )
-
     low, high = 0.0, 1.0
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (middle, high) if total(middle) <= budget_ratio * costs.base else (low, middle)
+        fits = selected_macs(costs, counts(middle)) <= budget_ratio * costs.base
+        low, high = (middle, high) if fits else (low, middle)
     return counts(low)
 
 

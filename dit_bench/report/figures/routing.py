@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from dit_bench.report.figures.style import GREY, INK, PALE, SMALL, figure_style, new_figure, shorten_to_width
+from dit_bench.report.figures.style import GREY, INK, PALE, SMALL, figure_style, new_figure, text_width, wrap_to_width
 
 STRIDES = (4, 8, 16, 32)
 _HATCH = "//////"
@@ -17,12 +17,15 @@ _NOT_LIVE = "#ededed"
 # Sizes in inches.
 _STRIP = 0.15
 """Line below each panel that holds its kept percentage."""
-_HEAD = 0.34
-"""Room above an item for its two title lines and the stage names."""
+_LINE = 0.13
+_HEAD = 0.2
+"""Room above an item for the names of its stages."""
 _SIDE = 0.2
 """Room right of an item for the names of the strides."""
-_GUTTER = 0.16
-_FOOT = 0.3
+_GUTTER = 0.18
+_MARGIN = 0.03
+_FOOT = 0.28
+_LARGEST_PANEL = 1.1
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,9 @@ def draw_routing(
 ) -> Figure:
     """Draw each picture with a grid of its stages (columns) at `scales` (rows; 0 is stride 4), as DiT's Figure 3.
 
-    Skipped tokens are white, kept ones show the picture; a scale that no column gate had opened yet is grey and hatched.
-    Below each panel stands the percentage of tokens kept. `per_row` pictures stand side by side (default: one for
-    a single picture, else two). The figure is `width_inches` wide; its height follows.
+    Skipped tokens are white, kept ones show the picture; a scale that no column gate had opened yet is grey and
+    hatched. Below each panel stands the percentage of tokens kept. `per_row` pictures stand side by side (default: one
+    for a single picture, else two). The figure is `width_inches` wide; its height follows.
     """
     assert items, "nothing to draw"
     shapes = {item.live.shape for item in items}
@@ -75,25 +78,31 @@ def draw_routing(
     lines = [items[start : start + per_row] for start in range(0, len(items), per_row)]
 
     with figure_style():
-        # One panel height for all pictures of the figure: the widest line decides it.
+        # One panel height for all pictures of the figure: the fullest line decides it.
         panel = min(_panel_height(line, stages, len(scales), width_inches) for line in lines)
         body = len(scales) * (panel + _STRIP)
-        height = len(lines) * (_HEAD + body + _GUTTER) + _FOOT
+        height = _MARGIN + len(lines) * (_HEAD + body) + (len(lines) - 1) * _GUTTER + _FOOT
         figure = new_figure(width_inches, height)
         for index, line in enumerate(lines):
-            left, top = 0.0, height - index * (_HEAD + body + _GUTTER)
+            left, top = _MARGIN, height - _MARGIN - index * (_HEAD + body + _GUTTER)
             for item in line:
                 left = _draw_item(figure, item, scales, left, top - _HEAD, panel) + _GUTTER
         _draw_key(figure)
     return figure
 
 
+def _picture_rows(rows: int) -> int:
+    """Rows of the grid beside which the picture stands; its title takes what is left below it."""
+    return 2 if rows >= 3 else 1
+
+
 def _panel_height(line: Sequence[RoutingItem], stages: int, rows: int, width_inches: float) -> float:
-    """Panel height at which these pictures fill the width: each needs (rows + stages) panels of its aspect ratio."""
+    """Panel height at which these pictures fill the width: each needs a picture and `stages` panels of its aspect."""
     aspects = [item.image.shape[1] / item.image.shape[0] for item in line]
-    fixed = (len(line) - 1) * _GUTTER + len(line) * _SIDE + sum(rows * _STRIP * aspect for aspect in aspects)
-    # A lone picture or a short last line must not blow up.
-    return min(1.1, (width_inches - fixed) / sum((rows + stages) * aspect for aspect in aspects))
+    beside = _picture_rows(rows)
+    fixed = 2 * _MARGIN + (len(line) - 1) * _GUTTER + len(line) * _SIDE
+    fixed += sum((beside - 1) * _STRIP * aspect for aspect in aspects)
+    return min(_LARGEST_PANEL, (width_inches - fixed) / sum((beside + stages) * aspect for aspect in aspects))
 
 
 def _draw_item(
@@ -102,16 +111,18 @@ def _draw_item(
     """Draw one picture and its grid with their upper left corner at (left, top) inches; return their right edge."""
     stages = item.live.shape[1]
     aspect = item.image.shape[1] / item.image.shape[0]
-    cell, body = panel * aspect, len(scales) * (panel + _STRIP)
-    picture = _axes(figure, left, top - body, body * aspect, body)
+    cell, side = panel * aspect, _picture_rows(len(scales)) * (panel + _STRIP) - _STRIP
+    picture = _axes(figure, left, top - side, side * aspect, side)
     picture.imshow(item.image, aspect="auto", interpolation="antialiased")
     _frame(picture)
-    _write_title(figure, item, left, top, body * aspect)
+    _write_title(figure, item, left, top - side, side * aspect, len(scales) * (panel + _STRIP) - side)
 
-    grid_left = left + body * aspect
+    grid_left = left + side * aspect
     for stage in range(stages):
         x = grid_left + stage * cell
-        _text(figure, x + cell / 2, top + 0.04, f"Stage {stage + 1}", ha="center", va="bottom", color=GREY)
+        # In narrow panels the word once and bare numbers after it.
+        name = f"Stage {stage + 1}" if stage == 0 or cell > text_width(figure, "Stage 1  ", SMALL) else str(stage + 1)
+        _text(figure, x + cell / 2, top + 0.04, name, ha="center", va="bottom", color=GREY)
         for row, scale in enumerate(scales):
             y = top - (row + 1) * (panel + _STRIP)
             _draw_panel(figure, item, scale, stage, (x, y, cell, panel))
@@ -136,34 +147,33 @@ def _draw_panel(
     else:
         patch = Rectangle((0, 0), 1, 1, transform=axes.transAxes, facecolor=_NOT_LIVE, edgecolor=PALE, hatch=_HATCH)
         axes.add_patch(patch)
-        label = "not live"
+        label = "—"
     _frame(axes)
     _text(figure, x + width / 2, y + _STRIP / 2, label, ha="center", va="center", color=INK)
 
 
-def _write_title(figure: Figure, item: RoutingItem, left: float, top: float, width: float) -> None:
-    """Title and cost above the picture, cut to its width."""
-    lines = [item.title] if item.gmacs is None else [item.title, f"{item.gmacs:.3g} GMACs"]
-    for index, line in enumerate(reversed(lines)):
-        text = _text(figure, left, top + 0.04 + 0.13 * index, line, ha="left", va="bottom", color=INK)
-        shorten_to_width(text, width * figure.dpi, figure)
+def _write_title(figure: Figure, item: RoutingItem, left: float, top: float, width: float, height: float) -> None:
+    """Title and cost below the picture, in as many lines as the space takes."""
+    room = max(1, int((height - 0.02) / _LINE))
+    cost = [] if item.gmacs is None else [f"{item.gmacs:.3g} GMACs"]
+    if room == 1:
+        lines = wrap_to_width(figure, " · ".join([item.title, *cost]), SMALL, width, 1)
+    else:
+        lines = wrap_to_width(figure, item.title, SMALL, width, room - len(cost)) + cost
+    for index, line in enumerate(lines):
+        _text(figure, left, top - 0.04 - _LINE * index, line, ha="left", va="top", color=INK)
 
 
 def _draw_key(figure: Figure) -> None:
-    """What white and hatched areas mean, at the foot of the figure."""
-    y = 0.06
-    entries = (
-        ("white", None, "skipped tokens (identity)"),
-        (_NOT_LIVE, _HATCH, "scale not live: no column gate open yet"),
-    )
-    x = 0.0
-    for colour, hatch, label in entries:
+    """What white and hatched areas and the percentages mean, at the foot of the figure."""
+    x, y = _MARGIN, 0.05
+    for colour, hatch, label in (("white", None, "skipped (identity)"), (_NOT_LIVE, _HATCH, "scale not live")):
         axes = _axes(figure, x, y, 0.16, 0.12)
         axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, facecolor=colour, edgecolor=PALE, hatch=hatch))
         _frame(axes)
-        _text(figure, x + 0.22, y + 0.055, label, ha="left", va="center", color=GREY)
-        x += 1.75
-    _text(figure, x + 0.75, y + 0.055, "%: share of tokens kept", ha="left", va="center", color=GREY)
+        _text(figure, x + 0.21, y + 0.06, label, ha="left", va="center", color=GREY)
+        x += 0.21 + text_width(figure, label, SMALL) + 0.3
+    _text(figure, x, y + 0.06, "%: tokens kept", ha="left", va="center", color=GREY)
 
 
 def _axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:

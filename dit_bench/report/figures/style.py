@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
@@ -21,7 +22,7 @@ SMALL = 7.0
 """Smallest type in any figure, in points at the figure's own size."""
 MEDIUM = 8.0
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": MEDIUM,
     "axes.linewidth": 0.6,
@@ -55,11 +56,29 @@ def renderer_of(figure: Figure) -> RendererAgg:
     return canvas.get_renderer()
 
 
-def shorten_to_width(text: Text, width_pixels: float, figure: Figure) -> None:
-    """Cut a text artist's end, marked by an ellipsis, until it is at most `width_pixels` wide."""
-    renderer = renderer_of(figure)
-    full = text.get_text()
-    for length in range(len(full), 0, -1):
-        text.set_text(full if length == len(full) else f"{full[:length].rstrip()}…")
-        if text.get_window_extent(renderer).width <= width_pixels:
-            return
+def text_width(figure: Figure, text: str, size: float) -> float:
+    """Width of a line of text in inches at that type size."""
+    probe = Text(0, 0, text, fontsize=size)
+    probe.set_figure(figure)
+    return probe.get_window_extent(renderer_of(figure)).width / figure.dpi
+
+
+def wrap_to_width(figure: Figure, text: str, size: float, width_inches: float, max_lines: int) -> list[str]:
+    """Break text between words into lines of at most that width; what does not fit ends in an ellipsis."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and text_width(figure, f"{lines[-1]} {word}", size) <= width_inches:
+            lines[-1] = f"{lines[-1]} {word}"
+        else:
+            lines.append(word)
+    shown = lines[:max_lines]
+    if len(lines) > max_lines:
+        shown[-1] = f"{shown[-1]}…"
+    return [_cut(figure, line, size, width_inches) for line in shown]
+
+
+def _cut(figure: Figure, line: str, size: float, width_inches: float) -> str:
+    cut = line
+    while text_width(figure, cut, size) > width_inches and len(cut) > 1:
+        cut = f"{cut.rstrip('…')[:-1].rstrip()}…"
+    return cut

@@ -1,0 +1,51 @@
+"""Finds the weights that a command speaks of: a finished run's, or a file that the user names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dit_bench.errors import UsageError, WeightsError
+from dit_bench.recipes.resolve import ResolvedRow
+from dit_bench.runs.store import RunStore
+
+
+@dataclass(frozen=True)
+class TrainedWeights:
+    """Weights of one row."""
+
+    row: ResolvedRow
+    seed: int | None
+    path: Path
+
+    def title(self, split: str) -> str:
+        """What a result made with them is called."""
+        made = str(self.path) if self.seed is None else f"seed {self.seed}, {self.path.parent.name}"
+        return f"{self.row.recipe.name} row {self.row.row.id} on {split} ({made})"
+
+
+def trained_weights(rows: Sequence[ResolvedRow], store: RunStore, checkpoint: Path | None) -> list[TrainedWeights]:
+    """Weights of all rows and seeds, or the named file for the only row.
+
+    Raises WeightsError naming the command that trains what is missing; UsageError for a file and several rows.
+    """
+    if checkpoint is not None:
+        if len(rows) != 1:
+            raise UsageError(f"--checkpoint {checkpoint}: {len(rows)} rows are chosen", remedy="name one with --row")
+        if not checkpoint.is_file():
+            raise WeightsError(f"--checkpoint {checkpoint}: no such file", remedy="give a .safetensors file")
+        return [TrainedWeights(rows[0], None, checkpoint)]
+    found = []
+    for row in rows:
+        for seed in row.seeds:
+            run = store.find(row.settings, seed)
+            if run is not None:
+                found.append(TrainedWeights(row, seed, run.weights_file))
+        if not any(weights.row is row for weights in found):
+            command = f"dit-bench train {row.recipe.name} --row {row.row.id} --profile {row.profile}"
+            raise WeightsError(
+                f"row {row.row.id} of {row.recipe.name} has no finished run under profile {row.profile} in {store.root}",
+                remedy=f"train it first: {command}",
+            )
+    return found

@@ -1,0 +1,91 @@
+"""What figures need from a trained network: the routing of single pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from dit_bench.data.loading import Dataset, evaluation_batches
+from dit_bench.data.transforms import denormalise_images, normalise_images
+from dit_bench.engine.build import build_model
+from dit_bench.engine.evaluate import diagonal_trace, model_costs
+from dit_bench.models.dit.ledger import Ledger
+from dit_bench.models.dit.model import DiT
+from dit_bench.models.dit.weights import load_into, read_safetensors
+from dit_bench.recipes.settings import RunSettings
+from dit_bench.runs.read import FinishedRun
+
+SIDE_MULTIPLE = 32
+
+
+@dataclass(frozen=True)
+class RoutedImage:
+    """One picture as the network saw it, with its route."""
+
+    image: np.ndarray
+    """uint8 (H, W, 3)."""
+    kept: dict[tuple[int, int], np.ndarray]
+    """`kept[scale, stage]`: bool (h, w)."""
+    live: np.ndarray
+    """bool (N, M)."""
+    gmacs: float
+    prediction: int
+    label: int | None
+
+
+def load_trained(run: FinishedRun, num_classes: int) -> nn.Module:
+    """The network of a finished run with its weights, ready for inference."""
+    model = build_model(run.record.settings, num_classes)
+    load_into(model, read_safetensors(run.weights_file), str(run.weights_file))
+    return model.eval()
+
+
+@torch.no_grad()
+def route_image(
+    model: nn.Module, image: Tensor, settings: RunSettings, num_classes: int, label: int | None
+) -> RoutedImage:
+    """Route one normalised image `(3, H, W)`."""
+    size = (image.shape[-2], image.shape[-1])
+    costs = model_costs(model, settings, size, num_classes)
+    batch = image.unsqueeze(0)
+    logits, trace = (
+        model(batch, with_trace=True) if isinstance(model, DiT) else (model(batch), diagonal_trace(costs, 1))
+    )
+    ledger = Ledger.read(trace, costs)
+    kept: dict[tuple[int, int], np.ndarray] = {}
+    for scale, row in enumerate(trace.kept):
+        for stage, cell in enumerate(row):
+            mask = torch.full((1, costs.num_tokens[scale]), float(cell)) if isinstance(cell, bool) else cell
+            kept[scale, stage] = (mask[0] > 0.5).reshape(costs.grids[scale]).cpu().numpy()
+    shown = denormalise_images(batch)
+    return RoutedImage(shown[0], kept, ledger.live[0], float(ledger.macs[0]) / 1e9, int(logits.argmax()), label)
+
+
+def dataset_images(dataset: Dataset, settings: RunSettings, count: int) -> list[tuple[Tensor, int]]:
+    """Normalised images and labels, spread evenly over the data set."""
+    wanted = {round(k) for k in np.linspace(0, len(dataset) - 1, min(count, len(dataset)))}
+    found: list[tuple[Tensor, int]] = []
+    for index, images, labels in evaluation_batches(dataset, settings.data, batch_size=100):
+        found += [(images[k], int(labels[k])) for k, number in enumerate(index.tolist()) if number in wanted]
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def own_picture(path: Path, short_side_px: int) -> Tensor:
+    """A user's picture as `(3, H, W)`: aspect kept, short side as given, both sides multiples of 32, nothing cropped.
+
+    Raises DataError if the file cannot be read.
+    """
+    from dit_bench.data.images import read_image
+
+    picture = Image.fromarray(read_image(path))
+    ratio = short_side_px / min(picture.size)
+    sides = [max(SIDE_MULTIPLE, round(side * ratio / SIDE_MULTIPLE) * SIDE_MULTIPLE) for side in picture.size]
+    resized = picture.resize((sides[0], sides[1]), Image.Resampling.BICUBIC)
+    return normalise_images(np.asarray(resized)[None])[0]
