@@ -24,6 +24,9 @@ from dit_bench.cli.options import (
 from dit_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dit_bench.recipes.resolve import ResolvedRow
     from dit_bench.recipes.settings import RuntimeSettings
     from dit_bench.runs.store import RunStore
 
@@ -52,6 +55,14 @@ def complete_figure(context: click.Context, parameter: click.Parameter, incomple
     help="Picture whose routing is drawn; repeatable. Without it, pictures of the data set.",
 )
 @click.option(
+    "--image-size",
+    "short_side_px",
+    type=click.IntRange(min=32),
+    metavar="PIXELS",
+    help="Short side to which your pictures are resized; the data set's by default.",
+)
+@click.option("--count", type=click.IntRange(min=1), default=4, show_default=True, help="Pictures of the data set.")
+@click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -69,6 +80,8 @@ def command(
     profile: str,
     seeds: tuple[int, ...],
     images: tuple[Path, ...],
+    short_side_px: int | None,
+    count: int,
     out: Path | None,
     force: bool,
     runtime: RuntimeSettings,
@@ -87,13 +100,52 @@ def command(
     kind, recipe, overrides = _figure(figure, recipe_and_overrides)
     rows = resolved_rows(recipe, row_ids, profile, overrides, seeds)
     target = out if out is not None else Path(f"{kind}.png")
-    from dit_bench.engine.jobs import plot_rows
+    from dit_bench.report.figures.save import FIGURE_SUFFIXES, save_figure
+    from dit_bench.report.files import check_target
 
-    path = plot_rows(kind, rows, runtime=runtime, store=store, images=images, out=target, force=force)
+    check_target(target, FIGURE_SUFFIXES, force=force)
+    command_line = f"dit-bench plot {kind} {recipe} --profile {profile}"
+    if kind == "routing":
+        drawn = _routing_figure(rows, runtime, store, images, short_side_px, count)
+    elif kind == "skips":
+        drawn = _skips_figure(rows, runtime, store)
+    else:
+        from dit_bench.report.run_figures import tradeoff_figure
+
+        drawn = tradeoff_figure(rows, store)
+    path = save_figure(drawn, target, title=f"{kind}: {recipe}", command=command_line, force=force)
     if as_json:
         print_json({"figure": kind, "path": str(path)})
     else:
         say(f"wrote {path}")
+
+
+def _routing_figure(
+    rows: list[ResolvedRow],
+    runtime: RuntimeSettings,
+    store: RunStore,
+    pictures: tuple[Path, ...],
+    short_side_px: int | None,
+    count: int,
+) -> Figure:
+    """Figure 3 on the user's pictures, or on pictures of the data set."""
+    from dit_bench.engine.trained import one_trained_run
+    from dit_bench.engine.views import routed_pictures
+    from dit_bench.report.figures.routing import RoutingItem, draw_routing
+
+    row, run = one_trained_run(rows, store)
+    routed = routed_pictures(run, runtime, pictures, short_side_px or row.settings.data.image_size_px, count)
+    return draw_routing([RoutingItem(r.image, r.kept, r.live, r.title, r.gmacs) for r in routed], scales=(0, 1, 2, 3))
+
+
+def _skips_figure(rows: list[ResolvedRow], runtime: RuntimeSettings, store: RunStore) -> Figure:
+    """Figure 4 over the data sets that the finished runs of the rows were evaluated on."""
+    from dit_bench.engine.trained import one_trained_run
+    from dit_bench.report.figures.skips import draw_skips
+    from dit_bench.report.run_figures import run_skip_statistics
+
+    runs = [one_trained_run([row], store) for row in rows]
+    return draw_skips([run_skip_statistics(row, run) for row, run in runs])
 
 
 def _figure(figure: str, rest: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import timm
 import torch
 from safetensors.torch import save
@@ -205,9 +204,3 @@ def latency_metrics(
     base = timm.create_model(f"pvt_v2_{size}", num_classes=dataset.num_classes)
     _, images, _ = next(iter(evaluation_batches(dataset, settings.data, batch_size=min(LATENCY_IMAGES, len(dataset)))))
     return measure_latency(model, base, images, settings, device)
-
-
-def skip_statistics(kept: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and SD over images of the share of skipped tokens per node, from `kept` `(n, N, M)` and tokens `(N,)`."""
-    skipped = 1.0 - kept / tokens[:, None]
-    return skipped.mean(axis=0), skipped.std(axis=0)

@@ -84,6 +84,9 @@ class Trainer:
         state = self.folder / STATE_FILE
         if state.is_file():
             self.position, self.sums = load_state(state, self.model, self.optimiser, self.scaler)
+        else:
+            # A stream of its own, so that nothing drawn between set-up and start changes the training.
+            torch.manual_seed(stream_seed(self.seed, "training"))
         for listener in self.listeners:
             listener.started(self.position, self.steps, self.settings.optimiser.epochs)
         last_save, last_tick = time.monotonic(), time.monotonic()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dit_bench.errors import UsageError, WeightsError
 from dit_bench.recipes.resolve import ResolvedRow
+from dit_bench.runs.read import FinishedRun
 from dit_bench.runs.store import RunStore
 
 
@@ -43,9 +44,22 @@ def trained_weights(rows: Sequence[ResolvedRow], store: RunStore, checkpoint: Pa
             if run is not None:
                 found.append(TrainedWeights(row, seed, run.weights_file))
         if not any(weights.row is row for weights in found):
-            command = f"dit-bench train {row.recipe.name} --row {row.row.id} --profile {row.profile}"
-            raise WeightsError(
-                f"row {row.row.id} of {row.recipe.name} has no finished run under profile {row.profile} in {store.root}",
-                remedy=f"train it first: {command}",
-            )
+            raise _untrained(row, store)
     return found
+
+
+def one_trained_run(rows: Sequence[ResolvedRow], store: RunStore) -> tuple[ResolvedRow, FinishedRun]:
+    """The finished run of the first row, of its first seed that has one; raises WeightsError if there is none."""
+    row = rows[0]
+    for seed in row.seeds:
+        run = store.find(row.settings, seed)
+        if run is not None:
+            return row, run
+    raise _untrained(row, store)
+
+
+def _untrained(row: ResolvedRow, store: RunStore) -> WeightsError:
+    return WeightsError(
+        f"{row.recipe.name}, row {row.row.id}, profile {row.profile}: no finished run in {store.root}",
+        remedy=f"train it first: dit-bench train {row.recipe.name} --row {row.row.id} --profile {row.profile}",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +11,17 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from dit_bench.data.loading import Dataset, evaluation_batches
+from dit_bench.data.images import read_image
+from dit_bench.data.loading import Dataset, build_dataset, evaluation_batches
 from dit_bench.data.transforms import denormalise_images, normalise_images
 from dit_bench.engine.build import build_model
+from dit_bench.engine.counting import NUM_CLASSES
+from dit_bench.engine.devices import prepare
 from dit_bench.engine.evaluate import diagonal_trace, model_costs
 from dit_bench.models.dit.ledger import Ledger
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.weights import load_into, read_safetensors
-from dit_bench.recipes.settings import RunSettings
+from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.read import FinishedRun
 
 SIDE_MULTIPLE = 32
@@ -34,8 +38,8 @@ class RoutedImage:
     live: np.ndarray
     """bool (N, M)."""
     gmacs: float
-    prediction: int
-    label: int | None
+    title: str
+    """Class, and what the network said."""
 
 
 def load_trained(run: FinishedRun, num_classes: int) -> nn.Module:
@@ -45,25 +49,54 @@ def load_trained(run: FinishedRun, num_classes: int) -> nn.Module:
     return model.eval()
 
 
+def routed_pictures(
+    run: FinishedRun, runtime: RuntimeSettings, pictures: Sequence[Path], short_side_px: int, count: int
+) -> list[RoutedImage]:
+    """Routes of the user's pictures, or of `count` images of the data set that the run was evaluated on.
+
+    Raises DataError if a picture or the data set cannot be read.
+    """
+    settings = run.record.settings
+    prepare(runtime)
+    if pictures:
+        loaded = [(own_picture(path, short_side_px), None, path.name) for path in pictures]
+        names = None
+        num_classes = NUM_CLASSES[settings.data.dataset]
+    else:
+        cache_dir = None if runtime.data_dir is None else Path(runtime.data_dir)
+        dataset = build_dataset(settings.data, settings.data.eval_split, cache_dir)
+        loaded = [(image, label, dataset.class_names[label]) for image, label in dataset_images(dataset, settings, count)]
+        names, num_classes = dataset.class_names, dataset.num_classes
+    model = load_trained(run, num_classes)
+    return [route_image(model, image, settings, num_classes, title, names) for image, _, title in loaded]
+
+
 @torch.no_grad()
 def route_image(
-    model: nn.Module, image: Tensor, settings: RunSettings, num_classes: int, label: int | None
+    model: nn.Module,
+    image: Tensor,
+    settings: RunSettings,
+    num_classes: int,
+    title: str,
+    class_names: Sequence[str] | None,
 ) -> RoutedImage:
-    """Route one normalised image `(3, H, W)`."""
+    """Route one normalised image `(3, H, W)`; with class names, the title says what was predicted."""
     size = (image.shape[-2], image.shape[-1])
     costs = model_costs(model, settings, size, num_classes)
     batch = image.unsqueeze(0)
-    logits, trace = (
-        model(batch, with_trace=True) if isinstance(model, DiT) else (model(batch), diagonal_trace(costs, 1))
-    )
+    if isinstance(model, DiT):
+        logits, trace = model(batch, with_trace=True)
+    else:
+        logits, trace = model(batch), diagonal_trace(costs, 1)
     ledger = Ledger.read(trace, costs)
     kept: dict[tuple[int, int], np.ndarray] = {}
     for scale, row in enumerate(trace.kept):
         for stage, cell in enumerate(row):
             mask = torch.full((1, costs.num_tokens[scale]), float(cell)) if isinstance(cell, bool) else cell
-            kept[scale, stage] = (mask[0] > 0.5).reshape(costs.grids[scale]).cpu().numpy()
-    shown = denormalise_images(batch)
-    return RoutedImage(shown[0], kept, ledger.live[0], float(ledger.macs[0]) / 1e9, int(logits.argmax()), label)
+            kept[scale, stage] = (mask[0] > 0.5).reshape(costs.grids[scale]).numpy()
+    if class_names is not None:
+        title = f"{title}, predicted {class_names[int(logits.argmax())]}"
+    return RoutedImage(denormalise_images(batch)[0], kept, ledger.live[0], float(ledger.macs[0]) / 1e9, title)
 
 
 def dataset_images(dataset: Dataset, settings: RunSettings, count: int) -> list[tuple[Tensor, int]]:
@@ -82,8 +115,6 @@ def own_picture(path: Path, short_side_px: int) -> Tensor:
 
     Raises DataError if the file cannot be read.
     """
-    from dit_bench.data.images import read_image
-
     picture = Image.fromarray(read_image(path))
     ratio = short_side_px / min(picture.size)
     sides = [max(SIDE_MULTIPLE, round(side * ratio / SIDE_MULTIPLE) * SIDE_MULTIPLE) for side in picture.size]

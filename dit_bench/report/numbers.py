@@ -45,3 +45,12 @@ def shared_decimals(values: Iterable[float], significant: int = 3) -> int:
     if not magnitudes:
         return 1
     return min(6, max(1, significant - 1 - math.floor(math.log10(min(magnitudes)))))
+
+
+def percent(share: float) -> str:
+    """A share from 0 to 1 as whole per cent; only an exact 0 or 1 is written so, its neighbours as <1 and >99."""
+    if 0 < share < 0.01:
+        return "<1 %"
+    if 0.99 < share < 1:
+        return ">99 %"
+    return f"{100 * share:.0f} %"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
@@ -112,16 +111,11 @@ class OpenRun:
         assert (record.settings, record.seed) == (self.settings, self.seed), "the record is of another run"
         with writing_to(self.path, _REMEDY):
             self._sync_files()
-            while True:
-                target = _free(self._root, self._name)
-                named = record.model_copy(update={"run_id": target.name})
-                write_text(self.path / RECORD_FILE, named.model_dump_json(indent=2) + "\n")
-                try:
-                    self.path.rename(target)
-                    break
-                except OSError as error:
-                    if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                        raise
+            # Nobody else takes the name: the lock is on all repeats of the run.
+            target = _free(self._root, self._name)
+            named = record.model_copy(update={"run_id": target.name})
+            write_text(self.path / RECORD_FILE, named.model_dump_json(indent=2) + "\n")
+            self.path.rename(target)
             (target / STATE_FILE).unlink(missing_ok=True)
             sync_folder(self._root)
         self.path = target

@@ -48,7 +48,14 @@ def test_help_of_every_verb_has_an_example(arguments: list[str], capsys: pytest.
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["train", "--help"], ["list"], ["list", "--json"], ["list", "--runs"], ["show", "dit/table8"]],
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["list"],
+        ["list", "--json"],
+        ["list", "--runs", "--results", "no-such-folder"],
+        ["show", "dit/table8"],
+    ],
     ids=" ".join,
 )
 def test_light_verbs_import_nothing_heavy(arguments: list[str]) -> None:

@@ -8,9 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from dit_bench.report.figures.style import GREY, INK, PALE, SMALL, figure_style, new_figure, text_width, wrap_to_width
+from dit_bench.report.figures.style import (
+    GREY,
+    INK,
+    PALE,
+    SMALL,
+    STRIDES,
+    figure_style,
+    new_figure,
+    text_width,
+    wrap_to_width,
+)
+from dit_bench.report.numbers import percent
 
-STRIDES = (4, 8, 16, 32)
 _HATCH = "//////"
 _NOT_LIVE = "#ededed"
 
@@ -143,7 +153,7 @@ def _draw_panel(
     if item.live[scale, stage]:
         kept = item.kept[scale, stage]
         axes.imshow(compose_panel(item.image, kept), aspect="auto", interpolation="antialiased")
-        label = f"{100 * kept.mean():.0f} %"
+        label = percent(float(kept.mean()))
     else:
         patch = Rectangle((0, 0), 1, 1, transform=axes.transAxes, facecolor=_NOT_LIVE, edgecolor=PALE, hatch=_HATCH)
         axes.add_patch(patch)

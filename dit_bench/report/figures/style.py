@@ -16,7 +16,11 @@ BLUE = "#0072b2"
 VERMILION = "#b84a00"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d1f")
 """Okabe and Ito's colours, the strongest contrasts first; the last stands for their yellow, too pale on paper."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""One fewer than the colours, so that the pairs do not repeat together."""
+
+STRIDES = (4, 8, 16, 32)
+"""Input pixels per token and side at each scale of PVTv2."""
 
 SMALL = 7.0
 """Smallest type in any figure, in points at the figure's own size."""
@@ -56,9 +60,9 @@ def renderer_of(figure: Figure) -> RendererAgg:
     return canvas.get_renderer()
 
 
-def text_width(figure: Figure, text: str, size: float) -> float:
+def text_width(figure: Figure, text: str, size: float, *, weight: str = "normal") -> float:
     """Width of a line of text in inches at that type size."""
-    probe = Text(0, 0, text, fontsize=size)
+    probe = Text(0, 0, text, fontsize=size, fontweight=weight)
     probe.set_figure(figure)
     return probe.get_window_extent(renderer_of(figure)).width / figure.dpi
 
