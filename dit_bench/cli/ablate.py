@@ -54,10 +54,10 @@ def command(
 
     Stop with Ctrl-C at any time: the same command goes on from there and ends in the same table.
     """
+    from dit_bench.report.files import check_target
     from dit_bench.report.from_runs import summaries, table_spec
     from dit_bench.report.render_json import render_json
     from dit_bench.report.render_rich import render_rich
-    from dit_bench.report.files import check_target
     from dit_bench.report.save_table import TABLE_RENDERERS, save_table
     from dit_bench.report.table import build_table
 

@@ -26,6 +26,7 @@ VERBS = {
     "flops": ("flops", "Multiply-accumulates of rows, closed form and executed."),
     "ablate": ("ablate", "Run all rows of a recipe and print the paper's table beside ours."),
     "plot": ("plot", "Routing of a picture, skipped tokens of a data set, accuracy against MACs."),
+    "export": ("export", "The embedded digit scenes as files in ImageNet, COCO or ADE20K layout."),
     "completion": ("completion", "The script for shell completion."),
 }
 PROGRAM = "dit-bench"

@@ -12,6 +12,7 @@ from dit_bench.cli.options import debug_option, example, json_option, runtime_op
 from dit_bench.cli.progress import reporting
 
 if TYPE_CHECKING:
+    from dit_bench.data.loading import Split
     from dit_bench.recipes.resolve import ResolvedRow
     from dit_bench.recipes.settings import RuntimeSettings
     from dit_bench.runs.store import RunStore
@@ -38,7 +39,7 @@ split_option = click.option(
 def command(
     rows: list[ResolvedRow],
     checkpoint: Path | None,
-    split: str | None,
+    split: Split | None,
     runtime: RuntimeSettings,
     store: RunStore,
     as_json: bool,

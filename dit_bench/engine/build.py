@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 import timm
@@ -17,6 +16,7 @@ from dit_bench.models.dit.schedule import RoutingSchedule
 from dit_bench.models.dit.weights import load_into, read_safetensors
 from dit_bench.models.pvt import SIZES
 from dit_bench.recipes.settings import RoutingSettings, RunSettings
+from dit_bench.recipes.suggest import did_you_mean
 
 MODEL_NAMES = tuple(f"{family}_{size}" for family in ("dit", "pvt_v2") for size in SIZES)
 
@@ -24,9 +24,7 @@ MODEL_NAMES = tuple(f"{family}_{size}" for family in ("dit", "pvt_v2") for size 
 def size_of(name: str) -> str:
     """The PVTv2 size behind a model name; raises UsageError with the nearest right name."""
     if name not in MODEL_NAMES:
-        close = difflib.get_close_matches(name, MODEL_NAMES, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(MODEL_NAMES)}"
-        raise UsageError(f"model.name={name} is not known", remedy=hint)
+        raise UsageError(f"model.name={name} is not known", remedy=did_you_mean(name, MODEL_NAMES))
     return name.rsplit("_", 1)[1]
 
 

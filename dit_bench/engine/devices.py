@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 import torch
 
 from dit_bench.errors import UsageError
@@ -42,7 +40,7 @@ def prepare(runtime: RuntimeSettings) -> torch.device:
     return resolve_device(runtime.device)
 
 
-def autocast(device: torch.device, numerics: NumericsSettings) -> AbstractContextManager[None]:
+def autocast(device: torch.device, numerics: NumericsSettings) -> torch.autocast:
     """The autocast context of the settings; raises UsageError for fp16 where no gradient scaling exists."""
     if numerics.amp == "fp16" and device.type != "cuda":
         raise UsageError(f"numerics.amp=fp16 needs a CUDA device, not {device.type}", remedy="use bf16 or off")

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from dit_bench.data.loading import Dataset, build_dataset, check_augment, evaluation_batches
+from dit_bench.data.loading import Dataset, Split, build_dataset, check_augment, evaluation_batches
 from dit_bench.engine.build import build_model, size_of
 from dit_bench.engine.devices import prepare
 from dit_bench.engine.evaluate import Evaluation, evaluate, measure_latency
@@ -61,9 +61,14 @@ class PlannedRun(Protocol):
     """What identifies a run: its settings and seed."""
 
     @property
-    def settings(self) -> RunSettings: ...
+    def settings(self) -> RunSettings:
+        """What the run computes."""
+        ...
+
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int:
+        """The seed of all its random streams."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class _Datasets:
     context: JobContext
     loaded: dict[tuple[str, str], Dataset] = field(default_factory=dict)
 
-    def get(self, settings: RunSettings, split: str) -> Dataset:
+    def get(self, settings: RunSettings, split: Split) -> Dataset:
         key = (settings.data.model_dump_json(), split)
         if key not in self.loaded:
             self.loaded[key] = build_dataset(settings.data, split, self.context.cache_dir)
@@ -177,7 +182,7 @@ def _run(
 
 
 def evaluate_weights(
-    settings: RunSettings, weights: Path, split: str, context: JobContext
+    settings: RunSettings, weights: Path, split: Split, context: JobContext
 ) -> tuple[Evaluation, dict[str, float]]:
     """Score weights from a file with the network of the settings: evaluation and measured latency.
 

@@ -217,7 +217,7 @@ class Trainer:
             _, trace = model(images, with_trace=True)
         model.train()
         costs = model.costs((images.shape[-2], images.shape[-1]))
-        return float(image_macs(trace, costs, torch.int64, self.device).double().mean()) / costs.base
+        return float(image_macs(trace, costs, torch.int64, self.device).cpu().double().mean()) / costs.base
 
     def _save(self) -> None:
         save_state(self.folder / STATE_FILE, self.model, self.optimiser, self.position, self.sums, self.scaler)

@@ -15,7 +15,6 @@ from dit_bench.data.images import read_image
 from dit_bench.data.loading import Dataset, build_dataset, evaluation_batches
 from dit_bench.data.transforms import denormalise_images, normalise_images
 from dit_bench.engine.build import build_model
-from dit_bench.engine.counting import NUM_CLASSES
 from dit_bench.engine.devices import prepare
 from dit_bench.engine.evaluate import diagonal_trace, model_costs
 from dit_bench.models.dit.ledger import Ledger
@@ -42,11 +41,13 @@ class RoutedImage:
     """Class, and what the network said."""
 
 
-def load_trained(run: FinishedRun, num_classes: int) -> nn.Module:
-    """The network of a finished run with its weights, ready for inference."""
+def load_trained(run: FinishedRun) -> tuple[nn.Module, int]:
+    """The network of a finished run with its weights, ready for inference, and its number of classes."""
+    weights = read_safetensors(run.weights_file)
+    num_classes = len(weights["head.bias"])
     model = build_model(run.record.settings, num_classes)
-    load_into(model, read_safetensors(run.weights_file), str(run.weights_file))
-    return model.eval()
+    load_into(model, weights, str(run.weights_file))
+    return model.eval(), num_classes
 
 
 def routed_pictures(
@@ -59,16 +60,15 @@ def routed_pictures(
     settings = run.record.settings
     prepare(runtime)
     if pictures:
-        loaded = [(own_picture(path, short_side_px), None, path.name) for path in pictures]
+        loaded = [(own_picture(path, short_side_px), path.name) for path in pictures]
         names = None
-        num_classes = NUM_CLASSES[settings.data.dataset]
     else:
         cache_dir = None if runtime.data_dir is None else Path(runtime.data_dir)
         dataset = build_dataset(settings.data, settings.data.eval_split, cache_dir)
-        loaded = [(image, label, dataset.class_names[label]) for image, label in dataset_images(dataset, settings, count)]
-        names, num_classes = dataset.class_names, dataset.num_classes
-    model = load_trained(run, num_classes)
-    return [route_image(model, image, settings, num_classes, title, names) for image, _, title in loaded]
+        names = dataset.class_names
+        loaded = [(image, names[label]) for image, label in dataset_images(dataset, settings, count)]
+    model, num_classes = load_trained(run)
+    return [route_image(model, image, settings, num_classes, title, names) for image, title in loaded]
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from dit_bench.recipes.partial import PartialSettings, given, nested
 from dit_bench.recipes.problems import KeyPath, RecipeError, homes_of, leaves, model_at, recipe_error
-from dit_bench.recipes.settings import RunSettings, RuntimeSettings
+from dit_bench.recipes.settings import DataSettings, RunSettings, RuntimeSettings
 from dit_bench.recipes.suggest import did_you_mean, nearest
 from dit_bench.recipes.yaml_data import read_value
 
@@ -45,6 +45,18 @@ def parse_overrides(texts: Sequence[str]) -> dict[tuple[str, ...], Any]:
         return given(PartialSettings.model_validate(nested(values)))
     except ValidationError as error:
         raise recipe_error(error, RunSettings, _CommandLine()) from None
+
+
+def data_settings(texts: Sequence[str]) -> DataSettings:
+    """Settings of the data from overrides of keys `data.…`; raises RecipeError as `parse_overrides` does."""
+    values = parse_overrides(texts)
+    for path in values:
+        if path[0] != "data":
+            raise _problem(f"'{'.'.join(path)}' has no effect here", "only keys of the group data are used")
+    try:
+        return DataSettings.model_validate(nested(values).get("data", {}))
+    except ValidationError as error:
+        raise recipe_error(error, DataSettings, _CommandLine()) from None
 
 
 def _check_key(key: str) -> None:

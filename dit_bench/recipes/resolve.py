@@ -158,18 +158,24 @@ def _complete(values: dict[tuple[str, ...], Any], origins: dict[str, str], where
         raise RecipeError(reason, file=where, key=group, remedy=", ".join(involved) or None) from None
 
 
-def _without_unused(settings: RunSettings, origins: dict[str, str]) -> RunSettings:
-    """Put settings without effect back to their defaults, so that equal runs have equal identities.
+LEARNED_VARIANTS = ("dynamic", "scale", "depth")
+KEPT_WITHOUT_GATES = ("variant", "columns", "entry_scale_init", "budget_ratio")
 
-    The variant `diagonal` is PVTv2 itself: nothing is routed.
+
+def _without_unused(settings: RunSettings, origins: dict[str, str]) -> RunSettings:
+    """Put routing settings without effect back to their defaults, so that equal runs have equal identities.
+
+    The variant `diagonal` is PVTv2 itself, nothing is routed; without learned gates nothing about them is used.
     """
-    if settings.routing.variant != "diagonal":
+    routing = settings.routing
+    if routing.variant in LEARNED_VARIANTS:
         return settings
-    bare = settings.model_copy(update={"routing": RoutingSettings(variant="diagonal")})
+    kept = ("variant",) if routing.variant == "diagonal" else KEPT_WITHOUT_GATES
+    bare = settings.model_copy(update={"routing": RoutingSettings(**{key: getattr(routing, key) for key in kept})})
     before, after = flat(settings), flat(bare)
     for path in before:
         if before[path] != after[path]:
-            origins[".".join(path)] = f"{DEFAULT} (no effect with variant diagonal)"
+            origins[".".join(path)] = f"{DEFAULT} (no effect with variant {routing.variant})"
     return bare
 
 

@@ -50,7 +50,7 @@ def _statement(comparison: Comparison, metric: str, deterministic: bool) -> str:
         return f"{parts[0]}, {counts}: too few seeds to tell it from noise"
     parts.append(f"95 % interval {interval_text(comparison.interval, decimals, sign=True)}")
     parts += [comparison.test, _counts(comparison)]
-    if comparison.sd == 0:
+    if comparison.without_spread:
         return ", ".join(parts) + ": all seeds agree exactly, so their spread is unknown"
     return ", ".join([*parts, p_text(comparison.p)])
 

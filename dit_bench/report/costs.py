@@ -37,16 +37,18 @@ def rho(latency: float, base_latency: float, gmacs: float, base_gmacs: float) ->
 
 
 def rho_values(runs: list[RunSummary], base_runs: list[RunSummary]) -> list[float]:
-    """Values of rho for each run that has a latency, against the mean latency of the base row's runs."""
-    base = list(metric_by_seed(base_runs, "latency_ms_per_image").values())
-    needed = ("latency_ms_per_image", "gmacs_mean", "base_gmacs")
-    if not base:
-        return []
+    """Values of rho for each run that has a latency, against that of PVTv2 timed beside it.
+
+    Where a run has no `base_latency_ms_per_image`, the mean latency of `base_runs` stands for it.
+    """
+    others = list(metric_by_seed(base_runs, "latency_ms_per_image").values())
     values = []
     for run in runs:
-        if all(run.metrics.get(key) for key in needed):
-            latency, gmacs, base_gmacs = (run.metrics[key] for key in needed)
-            values.append(rho(latency, mean(base), gmacs, base_gmacs))
+        base_latency = run.metrics.get("base_latency_ms_per_image", mean(others) if others else None)
+        needed = [run.metrics.get(key) for key in ("latency_ms_per_image", "gmacs_mean", "base_gmacs")]
+        if base_latency and all(needed):
+            latency, gmacs, base_gmacs = (value for value in needed if value)
+            values.append(rho(latency, base_latency, gmacs, base_gmacs))
     return [value for value in values if value is not None]
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dit_bench.errors import UsageError
@@ -40,4 +40,6 @@ def written_aside(path: Path, suffixes: Sequence[str], *, force: bool) -> Iterat
             f"{path}: cannot be written ({error.strerror or error})", remedy="choose another path"
         ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        # Gone after success; below something that is no folder it never was.
+        with suppress(OSError):
+            aside.unlink()

@@ -55,6 +55,11 @@ class Comparison:
     n_a: int
     n_b: int
 
+    @property
+    def without_spread(self) -> bool:
+        """Whether all seeds give the same difference, but for binary rounding."""
+        return self.sd is not None and self.sd <= _ROUNDING_SLACK * (1 + abs(self.mean))
+
 
 def mean(values: Sequence[float]) -> float:
     """Arithmetic mean of at least one value, summed without rounding error."""
@@ -186,7 +191,8 @@ def claim_verdict(comparison: Comparison | None, *, deterministic: bool) -> Clai
     """
     if comparison is None:
         return "no data"
-    if not deterministic and (comparison.interval is None or comparison.sd == 0 or 0.0 in comparison.interval):
+    interval = comparison.interval
+    if not deterministic and (interval is None or comparison.without_spread or 0.0 in interval):
         return "undecided"
     return "reproduced" if comparison.mean > 0 else "contradicted"
 

@@ -10,7 +10,8 @@ from dit_bench.cost.formulas import pvt_v2_macs
 from dit_bench.models.dit.costs import grid_costs
 from dit_bench.models.pvt import SIZES
 
-# 224x224, without classifier: PVTv2; fully with columns 0…4, 0…3, three columns. Table 6 of the DiT paper prints 15.6 for B2.
+# 224x224, without classifier: PVTv2; fully with columns 0…4, 0…3, three columns.
+# Table 6 of the DiT paper prints 15.6 for B2.
 KNOWN_GMACS = {
     "b1": (2.11, 8.55, 8.34, 8.14),
     "b2": (4.03, 16.05, 15.85, 15.64),
@@ -28,7 +29,9 @@ def test_known_values(size: str) -> None:
     assert [round(value / 1e9, 2) for value in values] == list(KNOWN_GMACS[size])
 
 
-@pytest.mark.parametrize(("size", "image_size"), [("nano", (64, 64)), ("mini", (96, 80)), ("b1", (224, 224)), ("b2", (97, 131))])
+@pytest.mark.parametrize(
+    ("size", "image_size"), [("nano", (64, 64)), ("mini", (96, 80)), ("b1", (224, 224)), ("b2", (97, 131))]
+)
 def test_pvt_v2_equals_the_counter_to_the_integer(size: str, image_size: tuple[int, int]) -> None:
     model = timm.create_model(f"pvt_v2_{size}").eval()
     counted = counted_macs(lambda: model(torch.zeros(1, 3, *image_size)))

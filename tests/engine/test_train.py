@@ -8,7 +8,6 @@ import torch
 from dit_bench.engine.checkpoint import load_state
 from dit_bench.engine.train import STATE_FILE
 from dit_bench.errors import InterruptedRunError, NonFiniteLossError, WeightsError
-from dit_bench.models.dit.model import DiT
 
 
 def states_equal(first: torch.nn.Module, second: torch.nn.Module) -> bool:

@@ -54,7 +54,7 @@ class RoutingGrid(nn.Module):
                     self.stages[node_key(i, j)] = self._build_stage(i, drop_path_rates[j])
                 if i + 1 < self.num_scales and self.columns.uses(i, j):
                     entry = options.entry_scale_init if j != i + 1 else None
-                    self.embeds[node_key(i, j)] = ColumnEmbed(*shape.embed_dims[i : i + 2], entry)
+                    self.embeds[node_key(i, j)] = ColumnEmbed(shape.embed_dims[i], shape.embed_dims[i + 1], entry)
         self.norms = nn.ModuleList([LayerNorm(width) for width in shape.embed_dims])
 
     def _build_stage(self, scale: int, drop_path_rates: Sequence[float]) -> nn.ModuleList:
@@ -91,7 +91,7 @@ class RoutingGrid(nn.Module):
             stem.new_zeros(num_images, height * width, dim)
             for (height, width), dim in zip(grids[1:], self.shape.embed_dims[1:], strict=True)
         ]
-        live: list[Decision] = [True] + [False] * (self.num_scales - 1)
+        live: list[Decision] = [scale == 0 for scale in range(self.num_scales)]
         for j in range(self.num_stages + 1):
             for i in range(self.num_scales - 1):
                 opened = self._decide_column(i, j, maps[i], live, context)
@@ -159,6 +159,7 @@ class RoutingGrid(nn.Module):
         if opened is True or not packed:
             out = embed(self.norms[scale](tokens), grid)
             return out if isinstance(opened, bool) else out * opened.view(-1, 1, 1).to(out.dtype)
+        assert isinstance(opened, Tensor)
         images = opened.nonzero().flatten()
         part = embed(self.norms[scale](tokens[images]), grid)
         return part.new_zeros((tokens.shape[0], *part.shape[1:])).index_copy_(0, images, part)

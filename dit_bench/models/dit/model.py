@@ -53,7 +53,7 @@ class DiT(nn.Module):
         self.generator: torch.Generator | None = None
         """The random stream of the gates in training; the global one if None."""
         self.patch_embed = OverlapPatchEmbed(7, 4, shape.in_chans, shape.embed_dims[0])
-        rates = calculate_drop_path_rates(drop_path_rate, list(shape.depths), stagewise=True)
+        rates: Any = calculate_drop_path_rates(drop_path_rate, list(shape.depths), stagewise=True)
         self.grid = RoutingGrid(shape, self.routing, rates)
         self.num_features = self.head_hidden_size = shape.embed_dims[-1]
         self.feature_info = [

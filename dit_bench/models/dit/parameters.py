@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from dit_bench.models.dit.ledger import Ledger
 from dit_bench.models.dit.model import DiT
 
@@ -13,8 +15,8 @@ def valid_parameters(model: DiT, ledger: Ledger) -> int:
 
     A stage is used where a token was kept, a patch embedding where it ran, a gate where its scale was live.
     """
-    stage_used, embed_used = (ledger.kept > 0).any(axis=0), ledger.columns.any(axis=0)
-    scale_live = ledger.live.any(axis=0)
+    stage_used = np.any(ledger.kept > 0, axis=0)
+    embed_used, scale_live = np.any(ledger.columns, axis=0), np.any(ledger.live, axis=0)
     # Column M has no stage; whatever is live at the last stage is still live there.
     last = model.grid.num_stages - 1
 

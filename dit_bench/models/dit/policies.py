@@ -99,8 +99,9 @@ class RowPolicy(nn.Module):
         if self.variant == "static":
             return selection.frozen_scores(self.get_buffer(f"frozen_{node_key(scale, stage)}"), tokens)
         if self.variant == "attention":
-            assert isinstance(blocks[0], Block)
-            return selection.attention_scores(blocks[0], tokens)
+            first = blocks[0]
+            assert isinstance(first, Block)
+            return selection.attention_scores(first, tokens)
         if self.training:
             return torch.rand(tokens.shape[:2], generator=ctx.generator, device=tokens.device)
         seeds = ctx.seeds if images is None else [ctx.seeds[k] for k in images.tolist()]

@@ -71,12 +71,13 @@ def attention_score_macs(num_tokens: int, width: int, heads: int) -> int:
 
 def frozen_scores(weight: Tensor, tokens: Tensor) -> Tensor:
     """Scores `(B, L)` of a gate that keeps its random initial projection `(C,)`: LayerNorm(F) · w."""
-    return functional.layer_norm(tokens.float(), tokens.shape[-1:]) @ weight
+    normed = functional.layer_norm(tokens.float(), tokens.shape[-1:])
+    return functional.linear(normed, weight.unsqueeze(0)).squeeze(-1)
 
 
 def image_seeds(images: Tensor) -> list[int]:
     """A seed per image from its pixels, so that `random` masks do not depend on batch size or order."""
-    quantised = (images.detach().double() * 256).round().to(torch.int64).flatten(1)
+    quantised = (images.detach().float() * 256).round().to(torch.int64).flatten(1)
     places = torch.arange(1, quantised.shape[1] + 1, device=images.device, dtype=torch.int64)
     return ((quantised * (places % 65521)).sum(dim=1) % (2**31 - 1)).tolist()
 

@@ -17,18 +17,20 @@ DitFactory = Callable[..., DiT]
 
 @pytest.fixture
 def make_dit() -> DitFactory:
-    def build(variant: str = "dynamic", *, size: str = "nano", seed: int = 0, spread: float = 0.5, **options: Any) -> DiT:
+    def build(
+        variant: str = "dynamic", *, size: str = "nano", seed: int = 0, spread: float = 0.5, **options: Any
+    ) -> DiT:
         torch.manual_seed(seed)
         gate = GateOptions(initial_keep_logit=0.0, initial_skip_logit=0.0)
         routing = RoutingOptions(variant=variant, gate=gate, **options)
-        model = timm.create_model(f"dit_{size}", num_classes=10, routing=routing)
+        model: Any = timm.create_model(f"dit_{size}", num_classes=10, routing=routing)
         assert isinstance(model, DiT)
         for gate_module in model.gates():
             torch.nn.init.normal_(gate_module.projection.weight, std=spread)
             torch.nn.init.normal_(gate_module.projection.bias, std=spread)
             gate_module.copy_to_ema()
         # The default head is tiny; a larger one makes differences of logits visible.
-        torch.nn.init.normal_(model.head.weight, std=1.0)
+        torch.nn.init.normal_(model.get_parameter("head.weight"), std=1.0)
         return model.eval()
 
     return build

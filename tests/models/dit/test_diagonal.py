@@ -1,5 +1,7 @@
 """With the gates on the diagonal and PVTv2's weights, DiT is PVTv2."""
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -13,9 +15,10 @@ from dit_bench.models.dit.weights import load_into, load_pvt_v2
 @pytest.mark.parametrize("entry", [None, 0.1])
 def test_logits_equal_timms_pvt_v2(size: str, entry: float | None) -> None:
     torch.manual_seed(0)
-    reference = timm.create_model(f"pvt_v2_{size}").eval()
+    reference: Any = timm.create_model(f"pvt_v2_{size}").eval()
     torch.nn.init.normal_(reference.head.weight, std=0.1)
-    model = timm.create_model(f"dit_{size}", routing=RoutingOptions(variant="diagonal", entry_scale_init=entry)).eval()
+    routing = RoutingOptions(variant="diagonal", entry_scale_init=entry)
+    model: Any = timm.create_model(f"dit_{size}", routing=routing).eval()
     load_pvt_v2(model, reference.state_dict())
     images = torch.randn(2, 3, 128, 160)
     with torch.no_grad():
@@ -26,8 +29,8 @@ def test_logits_equal_timms_pvt_v2(size: str, entry: float | None) -> None:
 
 def test_a_gated_dit_on_its_open_path_is_pvt_v2_too() -> None:
     torch.manual_seed(0)
-    reference = timm.create_model("pvt_v2_nano", num_classes=10)
-    model = timm.create_model("dit_nano", num_classes=10, routing=RoutingOptions(open_path="diagonal"))
+    reference: Any = timm.create_model("pvt_v2_nano", num_classes=10)
+    model: Any = timm.create_model("dit_nano", num_classes=10, routing=RoutingOptions(open_path="diagonal"))
     load_pvt_v2(model, reference.state_dict())
     model.train()
     model.routing_state.open = True
@@ -37,8 +40,8 @@ def test_a_gated_dit_on_its_open_path_is_pvt_v2_too() -> None:
 
 def test_pyramid_equals_timms_features() -> None:
     torch.manual_seed(0)
-    reference = timm.create_model("pvt_v2_b1").eval()
-    model = timm.create_model("dit_b1", features_only=True, routing=RoutingOptions(variant="diagonal")).eval()
+    reference: Any = timm.create_model("pvt_v2_b1").eval()
+    model: Any = timm.create_model("dit_b1", features_only=True, routing=RoutingOptions(variant="diagonal")).eval()
     load_pvt_v2(model.model, {k: v for k, v in reference.state_dict().items() if not k.startswith("head.")})
     images = torch.randn(1, 3, 64, 96)
     with torch.no_grad():
@@ -59,7 +62,7 @@ def test_wrong_weights_are_refused_and_nothing_is_copied(change: str) -> None:
         weights["stages.9.surprise"] = torch.zeros(1)
     else:
         weights[key] = torch.zeros(3, 3)
-    model = timm.create_model("dit_nano", num_classes=10)
+    model: Any = timm.create_model("dit_nano", num_classes=10)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     expected = {"missing": "missing grid.stages.2_2", "extra": "unexpected stages.9", "shape": r"is \(3, 3\)"}[change]
     with pytest.raises(WeightsError, match=expected):

@@ -1,5 +1,7 @@
 """Masked and packed execution compute the same function, and packed execution really leaves tokens out."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -72,7 +74,7 @@ class _Stages:
         import dit_bench.models.pvt  # noqa: F401
 
         torch.manual_seed(0)
-        model = timm.create_model("pvt_v2_nano", depths=(2, 2, 2, 2)).eval()
+        model: Any = timm.create_model("pvt_v2_nano", depths=(2, 2, 2, 2)).eval()
         self.blocks = []
         for stage in model.stages:
             blocks = stage.blocks
