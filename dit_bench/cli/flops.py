@@ -49,6 +49,7 @@ def command(
     mean and spread of what each image of the data set really executed.
     """
     from dit_bench.engine.counting import static_costs
+    from dit_bench.report.evaluation import static_figures
 
     static = [
         (row, static_costs(row.settings, size))
@@ -82,15 +83,13 @@ def command(
             }
         )
         return
-    for row, costs in static:
-        cells = [(path, f"{macs / 1e9:.4f}") for path, macs in costs.macs.items()]
-        if costs.target_macs is not None:
-            cells.append(("target of the budget", f"{costs.target_macs / 1e9:.4f}"))
-        cells.append(("parameters (M)", f"{costs.params_total / 1e6:.3f}"))
-        side = costs.image_size_px
-        print_table(
-            f"{row.row.id}: {row.settings.model.name} at {side}x{side}", ("path", "GMACs (matrix products)"), cells
-        )
+    cells = [
+        (row.row.id, model, side, path, value)
+        for row, costs in static
+        for model, side in [(row.settings.model.name, f"{costs.image_size_px}x{costs.image_size_px}")]
+        for path, value in static_figures(costs)
+    ]
+    print_table("Closed form", ("row", "model", "input", "path", "GMACs (matrix products)"), cells)
     for title, found in measured:
         from dit_bench.report.evaluation import executed_figures
 

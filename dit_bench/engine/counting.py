@@ -56,7 +56,8 @@ def static_costs(settings: RunSettings, image_size_px: int) -> StaticCosts:
         costs, columns = model.costs(grid), model.routing.columns
         gates = sum(map(sum, costs.row_gates)) + sum(map(sum, costs.column_gates))
         macs |= {
-            f"fully, columns {', '.join(map(str, columns))}": plain.fully(columns),
+            f"fully, patch embeddings in columns {', '.join(map(str, columns))}": plain.fully(columns),
+            "fully, patch embeddings in three columns": plain.fully((1, 2, 3)),
             "cheapest": plain.cheapest(),
             "all gates, if every scale is live": gates,
         }

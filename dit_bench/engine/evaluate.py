@@ -116,13 +116,13 @@ def evaluate(
 
 def summarise(records: dict[str, np.ndarray], costs: GridCosts) -> dict[str, float]:
     """Accuracy in percent and the distribution of executed GMACs over images, beside the fixed paths' GMACs."""
-    gmacs = records["macs"] / 1e9
+    macs, gmacs = records["macs"], records["macs"] / 1e9
     percentiles = {f"gmacs_p{q}": float(np.percentile(gmacs, q)) for q in (5, 50, 95)}
     return {
         "top1_percent": 100 * float((records["prediction"] == records["label"]).mean()),
         "top5_percent": 100 * float(records["top5_hit"].mean()),
         "gmacs_mean": float(gmacs.mean()),
-        "gmacs_sd": float(gmacs.std(ddof=1)) if len(gmacs) > 1 else 0.0,
+        "gmacs_sd": float(macs.std(ddof=1)) / 1e9 if len(macs) > 1 else 0.0,
         **percentiles,
         "base_gmacs": costs.base / 1e9,
         "fully_gmacs": costs.fully(tuple(range(len(costs.stages[0]) + 1))) / 1e9,

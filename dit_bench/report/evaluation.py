@@ -25,6 +25,33 @@ class Evaluated(Protocol):
         ...
 
 
+class Counted(Protocol):
+    """What counting without data brings."""
+
+    @property
+    def macs(self) -> dict[str, int]:
+        """MACs by path."""
+        ...
+
+    @property
+    def target_macs(self) -> int | None:
+        """What the budget aims at, if there is one."""
+        ...
+
+    @property
+    def params_total(self) -> int:
+        """Number of parameters."""
+        ...
+
+
+def static_figures(costs: Counted) -> list[tuple[str, str]]:
+    """GMACs of every path, the budget's target and the parameters, as a user reads them."""
+    lines = [(path, f"{macs / 1e9:.5g}") for path, macs in costs.macs.items()]
+    if costs.target_macs is not None:
+        lines.append(("target of the budget", f"{costs.target_macs / 1e9:.5g}"))
+    return [*lines, ("parameters (M)", f"{costs.params_total / 1e6:.3f}")]
+
+
 def evaluation_figures(metrics: Mapping[str, float], found: Evaluated) -> list[tuple[str, str]]:
     """Name and value of every figure, in the order in which people ask for them."""
     lines = [

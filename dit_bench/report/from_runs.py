@@ -42,6 +42,7 @@ def table_spec(loaded: LoadedRecipe, rows: Sequence[ResolvedRow], command: str) 
         profile=profile,
         comparable=profile == "paper",
         command=command,
+        base_row=recipe.base.row if recipe.base else None,
     )
 
 

@@ -65,7 +65,7 @@ def test_paired_against_scipy() -> None:
 def test_welch_against_scipy(b: list[float]) -> None:
     ours, theirs = welch_t_test(A, b), stats.ttest_ind(A, b, equal_var=False)
     expected = theirs.confidence_interval(0.95)
-    assert ours.p == pytest.approx(theirs.pvalue)
+    assert ours.p == pytest.approx(theirs.pvalue)  # pyright: ignore[reportAttributeAccessIssue]
     assert ours.interval is not None
     assert (ours.interval.low, ours.interval.high) == pytest.approx((expected.low, expected.high))
 

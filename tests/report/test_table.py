@@ -23,6 +23,7 @@ def test_cells_by_hand(spec: TableSpec, runs: list[RunSummary]) -> None:
     # Differences -3, -2.5, -3: mean -2.8333, SD 0.2887, t(0.975, 2) = 4.3027, half width 0.7171.
     difference = cell(table, "static", "difference")
     assert difference.text == "−2.83 ± 0.29"
+    assert difference.interval is not None
     assert (difference.interval.low, difference.interval.high) == pytest.approx((-3.5504, -2.1162), abs=1e-4)
     assert cell(table, "static", "printed_difference").text == "−2.4"
     assert cell(table, "static", "verdict").text == "within noise"

@@ -93,7 +93,7 @@ def test_labels_and_type_size(item: RoutingItem) -> None:
     for name in ("Stage 1", "Stage 4", "Stride 8", "Stride 32", "0.00981 GMACs"):
         assert texts.count(name) == 2, name
     assert "Stride 4" not in texts
-    assert min(text.get_fontsize() for text in figure.texts) >= SMALL
+    assert min(float(text.get_fontsize()) for text in figure.texts) >= SMALL
 
 
 def test_long_titles_stay_below_their_picture(item: RoutingItem) -> None:

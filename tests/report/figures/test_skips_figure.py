@@ -12,7 +12,8 @@ from dit_bench.report.skip_statistics import SkipStatistics
 
 @pytest.fixture
 def statistics() -> SkipStatistics:
-    """Distinct numbers at every node; the lowest scale is not live in stage 1, one column gate never opens."""
+    """Distinct numbers at every node; the lowest scale is not live in stage 1, one column gate never
+    opens, another always."""
     ratio = np.arange(10, 26).reshape(4, 4) / 100
     spread = np.arange(30, 46).reshape(4, 4) / 100
     live = np.ones((4, 4))
@@ -20,7 +21,7 @@ def statistics() -> SkipStatistics:
     ratio[3, 0] = spread[3, 0] = np.nan
     live[3, 0] = 0.0
     columns = np.arange(50, 65).reshape(3, 5) / 100
-    columns[2, 0] = 0.0
+    columns[2, 0], columns[2, 4] = 0.0, 1.0
     return SkipStatistics(ratio, spread, live, columns, "Digit scenes", 1500)
 
 
@@ -79,7 +80,7 @@ def test_all_text_is_readable_and_inside(statistics: SkipStatistics, count: int)
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()  # pyright: ignore[reportAttributeAccessIssue]
     texts = [text for axes in figure.axes for text in axes.texts]
-    assert min(text.get_fontsize() for text in texts) >= SMALL
+    assert min(float(text.get_fontsize()) for text in texts) >= SMALL
     extents = [text.get_window_extent(renderer) for text in texts]
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 and box.y0 >= 0 and box.y1 <= figure.bbox.y1 for box in extents)
     overlapping = [

@@ -58,7 +58,7 @@ def test_crowded_labels_do_not_overlap(seed: int) -> None:
         assert frame.x0 - 1 <= box.x0
         assert box.x1 <= frame.x1 + 1
         assert not any(box.shrunk(0.98, 0.8).overlaps(other.shrunk(0.98, 0.8)) for other in boxes[k + 1 :])
-    assert min(text.get_fontsize() for text in axes.texts) >= SMALL
+    assert min(float(text.get_fontsize()) for text in axes.texts) >= SMALL
 
 
 def test_a_lone_point_has_limits_around_it() -> None:
