@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import timm
 from torch import nn
@@ -15,7 +17,7 @@ from dit_bench.models.dit.options import GateOptions, RoutingOptions
 from dit_bench.models.dit.schedule import RoutingSchedule
 from dit_bench.models.dit.weights import load_into, read_safetensors
 from dit_bench.models.pvt import SIZES
-from dit_bench.recipes.settings import RoutingSettings, RunSettings
+from dit_bench.recipes.settings import RoutingSettings, RunSettings, Strict
 from dit_bench.recipes.suggest import did_you_mean
 
 MODEL_NAMES = tuple(f"{family}_{size}" for family in ("dit", "pvt_v2") for size in SIZES)
@@ -30,18 +32,10 @@ def size_of(name: str) -> str:
 
 def routing_options(settings: RoutingSettings) -> RoutingOptions:
     """The model's half of the routing settings."""
-    gate = settings.gate
     return RoutingOptions(
         variant=settings.variant,
         columns=tuple(settings.columns),
-        gate=GateOptions(
-            normalise_input=gate.normalise_input,
-            detach_input=gate.detach_input,
-            temperature=gate.temperature,
-            ema_momentum=gate.ema_momentum,
-            initial_keep_logit=gate.initial_keep_logit,
-            initial_skip_logit=gate.initial_skip_logit,
-        ),
+        gate=GateOptions(**_shared(settings.gate, GateOptions)),
         open_path=settings.open_path,
         entry_scale_init=settings.entry_scale_init,
         budget_ratio=settings.budget_ratio,
@@ -50,15 +44,12 @@ def routing_options(settings: RoutingSettings) -> RoutingOptions:
 
 def routing_schedule(settings: RoutingSettings) -> RoutingSchedule:
     """The training schedule's half of the routing settings."""
-    return RoutingSchedule(
-        open_fraction=settings.open_fraction,
-        noise_start=settings.noise_start,
-        noise_end=settings.noise_end,
-        noise_end_fraction=settings.noise_end_fraction,
-        budget_weight=settings.budget_weight,
-        budget_ramp_start_fraction=settings.budget_ramp_start_fraction,
-        budget_ramp_end_fraction=settings.budget_ramp_end_fraction,
-    )
+    return RoutingSchedule(**_shared(settings, RoutingSchedule))
+
+
+def _shared(settings: Strict, options: type) -> dict[str, Any]:
+    """The settings that the options have under the same name."""
+    return {item.name: getattr(settings, item.name) for item in fields(options)}
 
 
 def build_model(settings: RunSettings, num_classes: int) -> nn.Module:

@@ -5,9 +5,13 @@ import math
 import pytest
 import torch
 
+from dit_bench.data.loading import build_dataset
 from dit_bench.engine.checkpoint import load_state
+from dit_bench.engine.evaluate import evaluate
 from dit_bench.engine.train import STATE_FILE
 from dit_bench.errors import InterruptedRunError, NonFiniteLossError, WeightsError
+from dit_bench.models.dit.model import DiT
+from dit_bench.recipes.settings import AugmentSettings, NumericsSettings, RuntimeSettings
 
 
 def states_equal(first: torch.nn.Module, second: torch.nn.Module) -> bool:
@@ -96,3 +100,28 @@ def test_damaged_or_foreign_state_is_refused(make_trainer, settings, tmp_path) -
     state.write_bytes(content[: len(content) // 2])
     with pytest.raises(WeightsError, match="cannot be picked up"):
         load_state(state, trainer.model, trainer.optimiser)
+
+
+def test_training_and_packed_inference_under_bf16(make_trainer, settings, scene_cache) -> None:
+    half = settings.model_copy(update={"numerics": NumericsSettings(amp="bf16")})
+    trainer, log = make_trainer(half)
+    model = trainer.run()
+    assert all(math.isfinite(loss) for loss in log.losses)
+    dataset = build_dataset(half.data, "val", scene_cache)
+    assert isinstance(model, DiT)
+    packed = evaluate(model, dataset, half, RuntimeSettings(), torch.device("cpu"))
+    model.execution = "masked"
+    masked = evaluate(model, dataset, half, RuntimeSettings(), torch.device("cpu"))
+    assert (packed.records["macs"] == masked.records["macs"]).mean() > 0.9, "half precision may flip a close decision"
+
+
+def test_mixup_and_soft_targets_are_resumable_too(make_trainer, settings) -> None:
+    mixed = settings.model_copy(update={"augment": AugmentSettings(mixup_alpha=0.8, cutmix_alpha=1.0)})
+    whole, _ = make_trainer(mixed, "whole")
+    expected = whole.run()
+    first, log = make_trainer(mixed, "parts")
+    first.should_stop = lambda: len(log.losses) >= 5
+    with pytest.raises(InterruptedRunError):
+        first.run()
+    second, _ = make_trainer(mixed, "parts")
+    assert states_equal(second.run(), expected)
