@@ -21,7 +21,7 @@ demo: setup
 	$(BIN)/dit-bench plot dit/fig4 --profile smoke --out figure4.png --force
 
 test: setup
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: setup
 	$(BIN)/ruff format --check .
