@@ -56,9 +56,10 @@ def command(
             evaluated_split = split or weights.row.settings.data.eval_split
             evaluation, latency = evaluate_weights(weights.row.settings, weights.path, evaluated_split, context)
             metrics = evaluation.metrics | latency
-            results.append((weights.title(evaluated_split), metrics, evaluation))
+            results.append((weights, evaluated_split, metrics, evaluation))
     if as_json:
-        print_json([evaluation_json(title, metrics, found) for title, metrics, found in results])
+        print_json([evaluation_json(weights.title(on), metrics, found) for weights, on, metrics, found in results])
         return
-    for title, metrics, found in results:
-        print_table(title, ("figure", "value"), evaluation_figures(metrics, found))
+    for weights, on, metrics, found in results:
+        cells = [(weights.name, figure, value) for figure, value in evaluation_figures(metrics, found)]
+        print_table(weights.title(on), ("row", "figure", "value"), cells)

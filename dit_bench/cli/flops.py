@@ -49,7 +49,7 @@ def command(
     mean and spread of what each image of the data set really executed.
     """
     from dit_bench.engine.counting import static_costs
-    from dit_bench.report.evaluation import static_figures
+    from dit_bench.report.evaluation import executed_figures, static_figures
 
     static = [
         (row, static_costs(row.settings, size))
@@ -66,7 +66,7 @@ def command(
             for weights in trained_weights(rows, store, checkpoint):
                 split = weights.row.settings.data.eval_split
                 evaluation, _ = evaluate_weights(weights.row.settings, weights.path, split, context)
-                measured.append((weights.title(split), evaluation))
+                measured.append((weights, split, evaluation))
     if as_json:
         from dataclasses import asdict
 
@@ -77,8 +77,8 @@ def command(
                     {"row": row.row.id, "model": row.settings.model.name, **asdict(costs)} for row, costs in static
                 ],
                 "executed": [
-                    {"title": title, "metrics": found.metrics, "kept_ratio": found.kept_ratio}
-                    for title, found in measured
+                    {"title": weights.title(on), "metrics": found.metrics, "kept_ratio": found.kept_ratio}
+                    for weights, on, found in measured
                 ],
             }
         )
@@ -90,7 +90,6 @@ def command(
         for path, value in static_figures(costs)
     ]
     print_table("Closed form", ("row", "model", "input", "path", "GMACs (matrix products)"), cells)
-    for title, found in measured:
-        from dit_bench.report.evaluation import executed_figures
-
-        print_table(title, ("figure", "value"), executed_figures(found.metrics, found))
+    for weights, on, found in measured:
+        cells = [(weights.name, figure, value) for figure, value in executed_figures(found.metrics, found)]
+        print_table(weights.title(on), ("row", "figure", "value"), cells)

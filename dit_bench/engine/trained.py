@@ -20,6 +20,11 @@ class TrainedWeights:
     seed: int | None
     path: Path
 
+    @property
+    def name(self) -> str:
+        """Row and seed, or row and file."""
+        return f"{self.row.row.id} {self.path if self.seed is None else f'seed {self.seed}'}"
+
     def title(self, split: str) -> str:
         """What a result made with them is called."""
         made = str(self.path) if self.seed is None else f"seed {self.seed}, {self.path.parent.name}"
