@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -119,7 +119,7 @@ class Trainer:
                 )
         return self.model
 
-    def _batches(self):
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         return training_batches(
             self.dataset,
             self.settings.data,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from timm.layers import LayerNorm
@@ -128,7 +128,7 @@ class RoutingGrid(nn.Module):
             return decision.unsqueeze(1).expand(-1, tokens.shape[1])
         return decision
 
-    def _on_live(self, live: Decision, tokens: Tensor, decide) -> Decision:
+    def _on_live(self, live: Decision, tokens: Tensor, decide: Callable[[Tensor, Tensor | None], Decision]) -> Decision:
         """A policy's decision on the images whose scale is live; closed for the others."""
         if live is False:
             return False
