@@ -26,8 +26,6 @@ RAND_AUGMENT = re.compile(r"rand(-(m\d+|n\d+|p\d+(\.\d+)?|mstd\d+(\.\d+)?|mmax\d
 
 def _evaluation_parts(data: DataSettings) -> list[Any]:
     """Steps of timm's evaluation transform in order: resize, centre crop, to tensor, normalise."""
-    if data.eval_crop_fraction == 0:
-        raise UsageError("data.eval_crop_fraction=0.0 leaves nothing of the image", remedy="choose a value up to 1")
     transform = create_transform(
         (3, data.image_size_px, data.image_size_px),
         is_training=False,
@@ -45,9 +43,6 @@ def evaluation_transform(data: DataSettings) -> ImageTransform:
     """Return the evaluation transform: resize (bicubic), centre crop, normalise.
 
     The short side becomes image_size_px / eval_crop_fraction, rounded down, as in timm.
-
-    Raises:
-        UsageError: `data.eval_crop_fraction` is 0.
     """
     return Compose(_evaluation_parts(data))
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
 
 from dit_bench.data.order import sample_generators
 from dit_bench.data.transforms import (
@@ -38,9 +39,9 @@ def test_evaluation_resizes_the_short_side_and_crops_the_centre():
     np.testing.assert_allclose(tensor.permute(1, 2, 0).numpy(), expected, atol=1e-5)
 
 
-def test_evaluation_without_anything_left_is_refused():
-    with pytest.raises(UsageError, match="eval_crop_fraction"):
-        evaluation_transform(DataSettings(eval_crop_fraction=0.0))
+def test_a_crop_that_leaves_nothing_is_refused_with_the_settings():
+    with pytest.raises(ValidationError, match="eval_crop_fraction"):
+        DataSettings(eval_crop_fraction=0.0)
 
 
 def test_normalise_and_back():
