@@ -20,6 +20,13 @@ def routed(model: DiT, images: torch.Tensor) -> tuple[Ledger, GridCosts]:
     return Ledger.read(trace, costs), costs
 
 
+def close_all_gates(model: DiT) -> None:
+    for gate in model.gates():
+        gate.projection.weight.data.zero_()
+        gate.projection.bias.data.copy_(torch.tensor([-9.0, 9.0]))
+        gate.copy_to_ema()
+
+
 def test_fixed_paths_cost_their_closed_form(make_dit, images) -> None:
     for variant, expected in (("fully", "fully"), ("diagonal", "base"), ("cheapest", "cheapest")):
         ledger, costs = routed(make_dit(variant), images)
@@ -41,10 +48,7 @@ def test_every_image_reaches_the_last_scale_and_dead_scales_do_nothing(make_dit,
 
 def test_closed_gates_are_forced_open_in_the_last_column_only(make_dit, images) -> None:
     model = make_dit("dynamic")
-    for gate in model.gates():
-        gate.projection.weight.data.zero_()
-        gate.projection.bias.data.copy_(torch.tensor([-9.0, 9.0]))
-        gate.copy_to_ema()
+    close_all_gates(model)
     ledger, costs = routed(model, images)
     assert not ledger.columns[:, :, :-1].any()
     assert ledger.columns[:, :, -1].all()
@@ -101,10 +105,7 @@ def test_keep_highest_breaks_ties_by_position() -> None:
 
 def test_valid_parameters_are_those_of_used_nodes(make_dit, images) -> None:
     model = make_dit("dynamic")
-    for gate in model.gates():
-        gate.projection.weight.data.zero_()
-        gate.projection.bias.data.copy_(torch.tensor([-9.0, 9.0]))
-        gate.copy_to_ema()
+    close_all_gates(model)
     ledger, _ = routed(model, images)
     used = valid_parameters(model, ledger)
     total = sum(parameter.numel() for parameter in model.parameters())
