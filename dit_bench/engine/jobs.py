@@ -140,12 +140,8 @@ def _run(
     with context.store.begin(settings, seed, force=context.force) as folder:
         train, held_out = datasets.get(settings, "train"), datasets.get(settings, settings.data.eval_split)
         name = folder.path.name.removesuffix(".partial")
-        watcher, tensorboard = (
-            context.reporter.run_started(name, number, total),
-            TensorBoardLog(folder.path / TENSORBOARD_FOLDER),
-        )
-        log = EpochLog(folder.path / EPOCHS_FILE)
-        listeners: list[TrainingListener] = [log, tensorboard, watcher]
+        log, tensorboard = EpochLog(folder.path / EPOCHS_FILE), TensorBoardLog(folder.path / TENSORBOARD_FOLDER)
+        listeners: list[TrainingListener] = [log, tensorboard, context.reporter.run_started(name, number, total)]
         trainer = Trainer(settings, context.runtime, seed, train, device, folder.path, listeners, should_stop)
         try:
             model = trainer.run()

@@ -81,7 +81,7 @@ def test_gates_learn_only_after_the_open_phase(make_trainer, settings) -> None:
 def test_non_finite_loss_stops_before_the_step(make_trainer, settings) -> None:
     trainer, log = make_trainer(settings)
     with torch.no_grad():
-        trainer.model.head.weight[0, 0] = float("inf")  # type: ignore[union-attr,index]
+        trainer.model.get_parameter("head.weight")[0, 0] = float("inf")
     before = {name: tensor.clone() for name, tensor in trainer.model.state_dict().items()}
     with pytest.raises(NonFiniteLossError, match="epoch 1, step 1"):
         trainer.run()

@@ -134,16 +134,13 @@ class RoutingGrid(nn.Module):
             return False
         if live is True:
             return decide(tokens, None)
-        if self.training:
-            decision = decide(tokens, None)
-            shape = (-1,) + (1,) * (decision.dim() - 1) if isinstance(decision, Tensor) else (-1,)
-            if decision is True:
-                return live
-            return both(live.view(shape), decision)
-        images = live.nonzero().flatten()
-        decision = decide(tokens[images], images)
+        # In training every image is asked, so that the gradient of liveness reaches the gates that opened the scale.
+        images = None if self.training else live.nonzero().flatten()
+        decision = decide(tokens if images is None else tokens[images], images)
         if isinstance(decision, bool):
             return both(live, decision)
+        if images is None:
+            return live.view(-1, *[1] * (decision.dim() - 1)) * decision
         out = decision.new_zeros((tokens.shape[0], *decision.shape[1:]))
         return out.index_copy_(0, images, decision)
 
