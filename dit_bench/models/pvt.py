@@ -17,10 +17,10 @@ SIZES: dict[str, PyramidShape] = {
     "b4": PyramidShape((64, 128, 320, 512), (3, 8, 27, 3), (1, 2, 5, 8), (8, 8, 4, 4), (8, 4, 2, 1)),
     "b5": PyramidShape((64, 128, 320, 512), (3, 6, 40, 3), (1, 2, 5, 8), (4, 4, 4, 4), (8, 4, 2, 1)),
     # Ours, for images of about 64 pixels.
+    "midi": PyramidShape((32, 64, 128, 160), (1, 1, 3, 1), (1, 2, 4, 5), (4, 4, 4, 4), (8, 4, 2, 1)),
     "mini": PyramidShape((24, 48, 96, 128), (1, 1, 2, 1), (1, 2, 4, 4), (4, 4, 4, 4), (8, 4, 2, 1)),
     "nano": PyramidShape((16, 32, 64, 96), (1, 1, 1, 1), (1, 2, 4, 4), (4, 4, 4, 4), (8, 4, 2, 1)),
 }
-SMALL_SIZES = ("mini", "nano")
 
 
 def pvt_v2_arguments(size: str) -> dict[str, Any]:
@@ -38,6 +38,13 @@ def pvt_v2_arguments(size: str) -> dict[str, Any]:
 def _refuse_pretrained(name: str, pretrained: bool) -> None:
     if pretrained:
         raise RuntimeError(f"{name}: no pretrained weights were ever published for this size")
+
+
+@register_model
+def pvt_v2_midi(pretrained: bool = False, **kwargs: Any) -> PyramidVisionTransformerV2:
+    """The largest PVTv2 for 64-pixel images, twice the MACs of mini: widths 32-64-128-160, depths 1-1-3-1."""
+    _refuse_pretrained("pvt_v2_midi", pretrained)
+    return _build("midi", kwargs)
 
 
 @register_model

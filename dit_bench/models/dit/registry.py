@@ -77,6 +77,12 @@ def dit_b5(pretrained: bool = False, **kwargs: Any) -> DiT:
 
 
 @register_model
+def dit_midi(pretrained: bool = False, **kwargs: Any) -> DiT:
+    """DiT over our PVTv2-midi, for 64-pixel images."""
+    return _create("midi", pretrained, kwargs)
+
+
+@register_model
 def dit_mini(pretrained: bool = False, **kwargs: Any) -> DiT:
     """DiT over our PVTv2-mini, for 64-pixel images."""
     return _create("mini", pretrained, kwargs)
