@@ -51,3 +51,11 @@ class InterruptedRunError(BenchError):
     """The user stopped the work; what was done is kept and the same command picks it up."""
 
     exit_code = 4
+
+
+class MissingExtraError(UsageError):
+    """An optional package is not installed; `extra` is the name under which dit-bench asks for it."""
+
+    def __init__(self, message: str, *, extra: str):
+        super().__init__(message, remedy=f"pip install 'dit-bench[{extra}]'")
+        self.extra = extra

@@ -1,12 +1,15 @@
 """Count what torch really dispatched, as the audit of the closed forms.
 
-torch's counter reports two FLOPs per MAC and, in the releases that we support, knows no formula for the attention
-kernel that the CPU uses: it counted that attention as free. The formula is added here, for the count only.
+torch's counter reports two FLOPs per MAC. In the releases that we support it has two blind spots on the CPU, both of
+which it reports as free: the fused attention kernel, for which it knows no formula, and the fast path of
+`nn.MultiheadAttention`, one kernel with all its matrix products inside. Here the formula is added and the fast path
+switched off, for the count only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -21,11 +24,41 @@ _cpu_attention_flops._get_raw = True  # type: ignore[attr-defined] - the counter
 _MISSING_FORMULAS = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention_flops}
 
 
+class DispatchCounter:
+    """Running total of the matrix products, convolutions and attention kernels that were dispatched."""
+
+    def __init__(self, counter: FlopCounterMode):
+        self._counter = counter
+
+    @property
+    def macs(self) -> int:
+        """MACs dispatched so far."""
+        flops = self._counter.get_total_flops()
+        assert flops % 2 == 0
+        return flops // 2
+
+
+@contextmanager
+def no_fast_path() -> Iterator[None]:
+    """`nn.MultiheadAttention` and `nn.TransformerEncoderLayer` step by step instead of in one kernel."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+@contextmanager
+def dispatch_counter() -> Iterator[DispatchCounter]:
+    """Count everything that is dispatched inside the block; gradients are off there."""
+    counter = FlopCounterMode(display=False, custom_mapping=_MISSING_FORMULAS)
+    with no_fast_path(), torch.no_grad(), counter:
+        yield DispatchCounter(counter)
+
+
 def counted_macs(run: Callable[[], object]) -> int:
     """MACs of all matrix products, convolutions and attention kernels that `run` dispatches."""
-    counter = FlopCounterMode(display=False, custom_mapping=_MISSING_FORMULAS)
-    with torch.no_grad(), counter:
+    with dispatch_counter() as counter:
         run()
-    flops = counter.get_total_flops()
-    assert flops % 2 == 0
-    return flops // 2
+    return counter.macs
