@@ -21,6 +21,7 @@ SIZES: dict[str, PyramidShape] = {
     "mini": PyramidShape((24, 48, 96, 128), (1, 1, 2, 1), (1, 2, 4, 4), (4, 4, 4, 4), (8, 4, 2, 1)),
     "nano": PyramidShape((16, 32, 64, 96), (1, 1, 1, 1), (1, 2, 4, 4), (4, 4, 4, 4), (8, 4, 2, 1)),
 }
+SMALL_SIZES = frozenset({"midi", "mini", "nano"})
 
 
 def pvt_v2_arguments(size: str) -> dict[str, Any]:

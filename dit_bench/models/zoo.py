@@ -1,0 +1,66 @@
+"""All models by name: timm's registry with ours in it. Importing this module registers ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+from torch import nn
+
+# Imported for what they register.
+import dit_bench.models.cvt
+import dit_bench.models.dit.registry
+import dit_bench.models.pvt_v1
+import dit_bench.models.vit_small  # noqa: F401
+from dit_bench.cost.formulas import Grid
+from dit_bench.models.pvt import SIZES, SMALL_SIZES
+
+PYRAMID_NAMES = {f"{family}_{size}": size for family in ("dit", "pvt_v2") for size in SIZES}
+"""Models on the routing grid, or on its diagonal, with their PVTv2 size."""
+
+
+SMALL_IMAGE_SIDE_PX = 64
+"""What our small sizes are made for."""
+
+
+def model_names() -> list[str]:
+    """Every name that `create` knows: timm's models and ours."""
+    return timm.list_models()
+
+
+def size_of(name: str) -> str | None:
+    """The PVTv2 size (a key of `SIZES`) behind a model; None for a model that has no routing grid around it."""
+    return PYRAMID_NAMES.get(name)
+
+
+def default_image_size(name: str) -> Grid:
+    """Height and width of the input that a model was published for."""
+    default = timm.get_pretrained_cfg(name)
+    if default is not None and default.input_size is not None:
+        return default.input_size[1], default.input_size[2]
+    side_px = SMALL_IMAGE_SIDE_PX if size_of(name) in SMALL_SIZES else 224
+    return side_px, side_px
+
+
+def create(name: str, *, num_classes: int | None, image_size: Grid, **arguments: Any) -> nn.Module:
+    """A freshly initialised model for images of (height, width) pixels; `num_classes` None keeps the model's own.
+
+    Models whose layers depend on the input size are built for it; the others take any size. Raises ValueError,
+    TypeError or AssertionError for arguments and sizes that the model's constructor refuses.
+    """
+    default = timm.get_pretrained_cfg(name)
+    if default is not None and default.fixed_input_size and tuple(default.input_size[1:]) != tuple(image_size):
+        arguments["img_size"] = image_size
+    if num_classes is not None:
+        arguments["num_classes"] = num_classes
+    model = timm.create_model(name, **arguments)
+    if "img_size" in arguments:
+        _refuse_cut_patches(model, image_size)
+    return model
+
+
+def _refuse_cut_patches(model: nn.Module, image_size: Grid) -> None:
+    """A model of one patch size would leave out the border of other inputs without a word."""
+    patch_size = getattr(getattr(model, "patch_embed", None), "patch_size", None)
+    if isinstance(patch_size, tuple) and any(side % patch for side, patch in zip(image_size, patch_size, strict=True)):
+        raise ValueError(f"its sides must be multiples of the patch, {patch_size[0]}x{patch_size[1]}")
