@@ -8,7 +8,8 @@ import torch
 
 from dit_bench.errors import WeightsError
 from dit_bench.models.dit.options import RoutingOptions
-from dit_bench.models.dit.weights import load_into, load_pvt_v2
+from dit_bench.models.dit.weights import load_pvt_v2
+from dit_bench.models.weights import load_into
 
 
 @pytest.mark.parametrize("size", ["b1", "b2"])
