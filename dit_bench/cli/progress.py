@@ -53,10 +53,10 @@ class PlainReporter:
     def run_finished(self, run: FinishedRun) -> None:
         """Say what came out."""
         metrics = run.record.metrics
-        say(
-            f"finished {run.path.name}: top-1 {metrics['top1_percent']:.2f} %,"
-            f" {metrics['gmacs_mean']:.4g} GMACs ({metrics['gmacs_mean'] / metrics['base_gmacs']:.3f} of PVTv2)"
-        )
+        base_gmacs = metrics.get("base_gmacs")
+        relative = f" ({metrics['gmacs_mean'] / base_gmacs:.3f} of PVTv2)" if base_gmacs else ""
+        top1 = f"top-1 {metrics['top1_percent']:.2f} %"
+        say(f"finished {run.path.name}: {top1}, {metrics['gmacs_mean']:.4g} GMACs{relative}")
 
     def stop_requested(self) -> None:
         """Say that the wish was heard."""
@@ -94,8 +94,14 @@ class RichReporter(PlainReporter):
         """The bar shows enough."""
 
     def evaluating(self, done: int, total: int) -> None:
-        """Show how far evaluation is."""
-        if self.task is not None:
+        """Show how far evaluation is; by itself, without a training before it, it has a bar of its own."""
+        if not self.title:
+            if self.task is None:
+                self.task = self.progress.add_task("evaluating", total=total, loss="")
+            self.progress.update(self.task, completed=done)
+            if done == total:
+                self._clear()
+        elif self.task is not None:
             self.progress.update(self.task, loss=f"evaluated {done} of {total}")
 
     def run_finished(self, run: FinishedRun) -> None:

@@ -20,7 +20,9 @@ from dit_bench.data.order import epoch_length, epoch_order, epoch_shifts, sample
 from dit_bench.data.scenes.scene_set import SceneSet, load_scenes
 from dit_bench.data.scenes.sources import Split
 from dit_bench.data.transforms import (
+    PAPERS_PREPROCESSING,
     ImageTransform,
+    Preprocessing,
     evaluation_transform,
     normalise_images,
     shift_images,
@@ -153,9 +155,16 @@ def training_batches(
 
 
 def evaluation_batches(
-    dataset: Dataset, data: DataSettings, *, batch_size: int, workers: int = 0
+    dataset: Dataset,
+    data: DataSettings,
+    *,
+    batch_size: int,
+    workers: int = 0,
+    preprocessing: Preprocessing = PAPERS_PREPROCESSING,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield each image exactly once, in order: image numbers int64 (B,), float32 (B, 3, H, W), labels int64 (B,).
+
+    `preprocessing` is for image folders; digit scenes have one of their own.
 
     Raises:
         DataError: an image cannot be read; the message names it.
@@ -163,7 +172,7 @@ def evaluation_batches(
     spans = [range(k, min(k + batch_size, len(dataset))) for k in range(0, len(dataset), batch_size)]
     if isinstance(dataset, SceneSet):
         return _scene_evaluation_batches(dataset, spans)
-    samples = _Samples(dataset, evaluation_transform(data), None)
+    samples = _Samples(dataset, evaluation_transform(data, preprocessing), None)
     return _read_batches(samples, ([(k, k) for k in span] for span in spans), workers)
 
 

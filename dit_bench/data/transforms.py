@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,27 +25,39 @@ RAND_AUGMENT = re.compile(r"rand(-(m\d+|n\d+|p\d+(\.\d+)?|mstd\d+(\.\d+)?|mmax\d
 """What timm understands; it skips or asserts on anything else."""
 
 
-def _evaluation_parts(data: DataSettings) -> list[Any]:
+@dataclass(frozen=True)
+class Preprocessing:
+    """How evaluation pictures become input beside the crop; the default is the papers' own."""
+
+    interpolation: str = "bicubic"
+    mean: tuple[float, ...] = IMAGENET_DEFAULT_MEAN
+    std: tuple[float, ...] = IMAGENET_DEFAULT_STD
+
+
+PAPERS_PREPROCESSING = Preprocessing()
+
+
+def _evaluation_parts(data: DataSettings, preprocessing: Preprocessing = PAPERS_PREPROCESSING) -> list[Any]:
     """Steps of timm's evaluation transform in order: resize, centre crop, to tensor, normalise."""
     transform = create_transform(
         (3, data.image_size_px, data.image_size_px),
         is_training=False,
-        interpolation="bicubic",
+        interpolation=preprocessing.interpolation,
         crop_pct=data.eval_crop_fraction,
         crop_mode="center",
-        mean=IMAGENET_DEFAULT_MEAN,
-        std=IMAGENET_DEFAULT_STD,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
     )
     assert isinstance(transform, Compose)
     return list(transform.transforms)
 
 
-def evaluation_transform(data: DataSettings) -> ImageTransform:
-    """Return the evaluation transform: resize (bicubic), centre crop, normalise.
+def evaluation_transform(data: DataSettings, preprocessing: Preprocessing = PAPERS_PREPROCESSING) -> ImageTransform:
+    """Return the evaluation transform: resize, centre crop, normalise.
 
     The short side becomes image_size_px / eval_crop_fraction, rounded down, as in timm.
     """
-    return Compose(_evaluation_parts(data))
+    return Compose(_evaluation_parts(data, preprocessing))
 
 
 def training_transform(data: DataSettings, augment: AugmentSettings) -> ImageTransform:

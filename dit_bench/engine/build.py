@@ -1,4 +1,4 @@
-"""From settings to a network: DiT or its base PVTv2, with clear refusals."""
+"""From settings to a network, with clear refusals: DiT, its base PVTv2, or any other model of the zoo."""
 
 from __future__ import annotations
 
@@ -6,28 +6,23 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import timm
 from torch import nn
 
-import dit_bench.models.dit.registry
-import dit_bench.models.pvt  # noqa: F401 - registers the small sizes
 from dit_bench.errors import UsageError
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.options import GateOptions, RoutingOptions
 from dit_bench.models.dit.schedule import RoutingSchedule
-from dit_bench.models.dit.weights import load_into, read_safetensors
-from dit_bench.models.pvt import SIZES
+from dit_bench.models.weights import load_into, read_weights
+from dit_bench.models.zoo import create, model_names
 from dit_bench.recipes.settings import RoutingSettings, RunSettings, Strict
 from dit_bench.recipes.suggest import did_you_mean
 
-MODEL_NAMES = tuple(f"{family}_{size}" for family in ("dit", "pvt_v2") for size in SIZES)
 
-
-def size_of(name: str) -> str:
-    """The PVTv2 size behind a model name; raises UsageError with the nearest right name."""
-    if name not in MODEL_NAMES:
-        raise UsageError(f"model.name={name} is not known", remedy=did_you_mean(name, MODEL_NAMES))
-    return name.rsplit("_", 1)[1]
+def check_model_name(name: str) -> None:
+    """Raise UsageError, with the nearest right name, for a model that is not known."""
+    names = model_names()
+    if name not in names:
+        raise UsageError(f"model.name={name} is not known", remedy=did_you_mean(name, names))
 
 
 def routing_options(settings: RoutingSettings) -> RoutingOptions:
@@ -57,9 +52,8 @@ def build_model(settings: RunSettings, num_classes: int) -> nn.Module:
 
     Raises UsageError for an unknown name or a combination that the network refuses; WeightsError for wrong weights.
     """
-    size_of(settings.model.name)
-    arguments = {
-        "num_classes": num_classes,
+    check_model_name(settings.model.name)
+    arguments: dict[str, Any] = {
         "drop_rate": settings.model.drop_rate,
         "drop_path_rate": settings.model.drop_path_rate,
     }
@@ -73,12 +67,13 @@ def build_model(settings: RunSettings, num_classes: int) -> nn.Module:
             f"routing.variant={settings.routing.variant}: {settings.model.name} has no gates",
             remedy="use routing.variant=diagonal or a dit_ model",
         )
+    side_px = settings.data.image_size_px
     try:
-        model = timm.create_model(settings.model.name, **arguments)
-    except ValueError as error:
-        raise UsageError(f"{settings.model.name}: {error}") from error
+        model = create(settings.model.name, num_classes=num_classes, image_size=(side_px, side_px), **arguments)
+    except (ValueError, TypeError, AssertionError) as error:
+        raise UsageError(f"{settings.model.name} at {side_px}x{side_px}: {error}") from error
     if settings.model.init_weights is not None:
-        load_into(model, read_safetensors(Path(settings.model.init_weights)), settings.model.init_weights)
+        load_into(model, read_weights(Path(settings.model.init_weights)), settings.model.init_weights)
     return model
 
 

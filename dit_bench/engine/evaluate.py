@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from dit_bench.cost.formulas import Grid
-from dit_bench.cost.latency import interleaved_seconds
 from dit_bench.data.loading import Dataset, evaluation_batches
-from dit_bench.engine.build import size_of
+from dit_bench.data.transforms import PAPERS_PREPROCESSING, Preprocessing
+from dit_bench.engine.accounting import Accounts
 from dit_bench.engine.devices import autocast, synchronize
-from dit_bench.models.dit.costs import GridCosts, grid_costs
 from dit_bench.models.dit.ledger import Ledger
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.parameters import valid_parameters
-from dit_bench.models.dit.trace import RoutingTrace
-from dit_bench.models.pvt import SIZES
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.tasks.classification import top_k_hits
 
@@ -40,24 +36,6 @@ class Evaluation:
         return len(self.records["index"])
 
 
-def model_costs(model: nn.Module, settings: RunSettings, image_size: Grid, num_classes: int) -> GridCosts:
-    """Closed-form costs of the network's nodes; PVTv2 is the diagonal of the grid of its size."""
-    if isinstance(model, DiT):
-        return model.costs(image_size)
-    return grid_costs(SIZES[size_of(settings.model.name)], image_size, num_classes)
-
-
-def diagonal_trace(costs: GridCosts, num_images: int) -> RoutingTrace:
-    """The routing of a plain PVTv2: all tokens along the diagonal."""
-    trace = RoutingTrace.empty(num_images, costs.grids, len(costs.stages[0]))
-    for scale in range(len(costs.grids)):
-        trace.kept[scale][scale] = True
-        trace.live[scale][scale:] = [True] * (len(trace.live[scale]) - scale)
-        if scale > 0:
-            trace.columns[scale - 1][scale] = True
-    return trace
-
-
 @torch.no_grad()
 def evaluate(
     model: nn.Module,
@@ -66,41 +44,53 @@ def evaluate(
     runtime: RuntimeSettings,
     device: torch.device,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    present_classes: Sequence[int] | None = None,
+    preprocessing: Preprocessing = PAPERS_PREPROCESSING,
 ) -> Evaluation:
     """Score `model` on every image of `dataset`, counting the executed MACs of each image from its own routing.
 
-    `on_batch(done, total)` reports progress in images. Raises DataError if an image cannot be read.
+    `on_batch(done, total)` reports progress in images. With `present_classes`, the metrics also hold
+    `top1_present_percent`: the top-1 accuracy of a classifier that may only name these classes. `preprocessing` is for
+    image folders. Raises DataError if an image cannot be read.
     """
     model.eval().to(device)
     batches: dict[str, list[np.ndarray]] = {name: [] for name in ("index", "label", "prediction", "top5_hit")}
+    hits_among_present = 0
     ledgers: list[Ledger] = []
-    costs: GridCosts | None = None
+    accounts: Accounts | None = None
     start = time.perf_counter()
     for index, images, labels in evaluation_batches(
-        dataset, settings.data, batch_size=runtime.eval_batch_size, workers=runtime.workers
+        dataset,
+        settings.data,
+        batch_size=runtime.eval_batch_size,
+        workers=runtime.workers,
+        preprocessing=preprocessing,
     ):
         images, labels = images.to(device), labels.to(device)
-        costs = model_costs(model, settings, (images.shape[-2], images.shape[-1]), dataset.num_classes)
+        if accounts is None:  # all images have one size
+            accounts = Accounts.of(model, settings, (images.shape[-2], images.shape[-1]), dataset.num_classes)
         with autocast(device, settings.numerics):
-            if isinstance(model, DiT):
-                logits, trace = model(images, with_trace=True)
-            else:
-                logits, trace = model(images), diagonal_trace(costs, len(images))
-        ledgers.append(Ledger.read(trace, costs))
+            logits, ledger = accounts.run(model, images)
+        ledgers.append(ledger)
         batches["index"].append(index.numpy())
         batches["label"].append(labels.cpu().numpy())
         batches["prediction"].append(logits.argmax(dim=1).cpu().numpy())
         batches["top5_hit"].append(top_k_hits(logits.float(), labels, 5).cpu().numpy())
+        if present_classes is not None:
+            hits_among_present += int((best_among(logits, present_classes) == labels).sum())
         on_batch(sum(map(len, batches["index"])), len(dataset))
     synchronize(device)
     seconds = time.perf_counter() - start
-    assert costs is not None
+    assert accounts is not None
     ledger = Ledger.concatenate(ledgers)
     records = {name: np.concatenate(parts) for name, parts in batches.items()}
     assert len(np.unique(records["index"])) == len(dataset), "an image was evaluated twice or not at all"
     records |= {"macs": ledger.macs, "kept": ledger.kept, "columns": ledger.columns, "live": ledger.live}
-    records["tokens"] = np.array(costs.num_tokens, np.int32)
-    metrics = summarise(records, costs)
+    records["tokens"] = np.array(accounts.num_tokens, np.int32)
+    metrics = summarise(records) | accounts.fixed_gmacs()
+    if present_classes is not None:
+        metrics["top1_present_percent"] = 100 * hits_among_present / len(dataset)
     metrics["params_total_m"] = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     metrics["params_valid_m"] = (
         valid_parameters(model, ledger) / 1e6 if isinstance(model, DiT) else metrics["params_total_m"]
@@ -109,13 +99,19 @@ def evaluate(
     return Evaluation(
         records,
         metrics,
-        kept_ratio=(ledger.kept / np.array(costs.num_tokens)[:, None]).mean(axis=0).tolist(),
+        kept_ratio=(ledger.kept / np.array(accounts.num_tokens)[:, None]).mean(axis=0).tolist(),
         column_open_ratio=ledger.columns.mean(axis=0).tolist(),
     )
 
 
-def summarise(records: dict[str, np.ndarray], costs: GridCosts) -> dict[str, float]:
-    """Accuracy in percent and the distribution of executed GMACs over images, beside the fixed paths' GMACs."""
+def best_among(logits: Tensor, classes: Sequence[int]) -> Tensor:
+    """The class with the highest logit of `(B, K)` among `classes`, int64 `(B,)`."""
+    chosen = torch.tensor(classes, device=logits.device)
+    return chosen[logits[:, chosen].argmax(dim=1)]
+
+
+def summarise(records: dict[str, np.ndarray]) -> dict[str, float]:
+    """Accuracy in percent and the distribution of executed GMACs over images."""
     macs, gmacs = records["macs"], records["macs"] / 1e9
     percentiles = {f"gmacs_p{q}": float(np.percentile(gmacs, q)) for q in (5, 50, 95)}
     return {
@@ -124,33 +120,4 @@ def summarise(records: dict[str, np.ndarray], costs: GridCosts) -> dict[str, flo
         "gmacs_mean": float(gmacs.mean()),
         "gmacs_sd": float(macs.std(ddof=1)) / 1e9 if len(macs) > 1 else 0.0,
         **percentiles,
-        "base_gmacs": costs.base / 1e9,
-        "fully_gmacs": costs.fully(tuple(range(len(costs.stages[0]) + 1))) / 1e9,
     }
-
-
-@torch.no_grad()
-def measure_latency(
-    model: nn.Module,
-    base: nn.Module,
-    images: torch.Tensor,
-    settings: RunSettings,
-    device: torch.device,
-    rounds: int = 15,
-) -> dict[str, float]:
-    """Milliseconds per image of `model` and of `base`, timed in turn on the same batch of real images (medians)."""
-    images = images.to(device)
-
-    def runner(network: nn.Module) -> Callable[[], None]:
-        network.eval().to(device)
-
-        def run() -> None:
-            with torch.no_grad(), autocast(device, settings.numerics):
-                network(images)
-            synchronize(device)
-
-        return run
-
-    own, reference = interleaved_seconds([runner(model), runner(base)], rounds=rounds)
-    per_image = 1e3 / len(images)
-    return {"latency_ms_per_image": own * per_image, "base_latency_ms_per_image": reference * per_image}

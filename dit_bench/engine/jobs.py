@@ -5,56 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
-import timm
 import torch
 from safetensors.torch import save
-from torch import nn
 
-from dit_bench.data.loading import Dataset, Split, build_dataset, check_augment, evaluation_batches
-from dit_bench.engine.build import build_model, size_of
+from dit_bench.data.loading import Dataset, Split, build_dataset, check_augment
+from dit_bench.engine.build import build_model, check_model_name
+from dit_bench.engine.context import JobContext
 from dit_bench.engine.devices import prepare
-from dit_bench.engine.evaluate import Evaluation, evaluate, measure_latency
+from dit_bench.engine.evaluate import evaluate
 from dit_bench.engine.interrupt import stop_requests
+from dit_bench.engine.latency import latency_metrics
 from dit_bench.engine.logs import EpochLog, TensorBoardLog
 from dit_bench.engine.train import Trainer, TrainingListener
-from dit_bench.errors import WeightsError
-from dit_bench.models.dit.weights import load_into, read_safetensors
-from dit_bench.recipes.settings import RunSettings, RuntimeSettings
+from dit_bench.recipes.settings import RunSettings
 from dit_bench.runs.atomic import write_bytes
 from dit_bench.runs.image_records import ImageRecords, save_image_records
 from dit_bench.runs.provenance import collect_provenance
 from dit_bench.runs.read import EPOCHS_FILE, TENSORBOARD_FOLDER, WEIGHTS_FILE, FinishedRun
 from dit_bench.runs.record import RunRecord
-from dit_bench.runs.store import RunStore
-
-LATENCY_IMAGES = 8
-
-
-class JobReporter(Protocol):
-    """Who watches a sequence of runs; also gives the listener of each training."""
-
-    def run_found(self, run: FinishedRun) -> None:
-        """A finished run is used as it is."""
-        ...
-
-    def run_started(self, name: str, number: int, total: int) -> TrainingListener:
-        """Run `number` of `total` starts; returns who watches its training."""
-        ...
-
-    def evaluating(self, done: int, total: int) -> None:
-        """So many images of so many are evaluated."""
-        ...
-
-    def run_finished(self, run: FinishedRun) -> None:
-        """A run is complete and stored."""
-        ...
-
-    def stop_requested(self) -> None:
-        """The user asked to stop; the current step is being finished."""
-        ...
 
 
 class PlannedRun(Protocol):
@@ -69,21 +39,6 @@ class PlannedRun(Protocol):
     def seed(self) -> int:
         """The seed of all its random streams."""
         ...
-
-
-@dataclass(frozen=True)
-class JobContext:
-    """What all runs of one command share."""
-
-    store: RunStore
-    runtime: RuntimeSettings
-    reporter: JobReporter
-    force: bool = False
-
-    @property
-    def cache_dir(self) -> Path | None:
-        """Folder of the cached scenes; None is the default one."""
-        return None if self.runtime.data_dir is None else Path(self.runtime.data_dir)
 
 
 @dataclass
@@ -110,7 +65,7 @@ def run_all(plans: Sequence[PlannedRun], context: JobContext) -> list[FinishedRu
     device = prepare(context.runtime)
     datasets = _Datasets(context)
     for plan in open_plans:
-        size_of(plan.settings.model.name)
+        check_model_name(plan.settings.model.name)
         check_augment(plan.settings.data, plan.settings.augment)
     for settings in {plan.settings.model_dump_json(): plan.settings for plan in open_plans}.values():
         build_model(settings, datasets.get(settings, "train").num_classes)
@@ -175,33 +130,3 @@ def _run(
                 training={key: value for key, value in last.items() if key != "epoch"},
             )
         )
-
-
-def evaluate_weights(
-    settings: RunSettings, weights: Path, split: Split, context: JobContext
-) -> tuple[Evaluation, dict[str, float]]:
-    """Score weights from a file with the network of the settings: evaluation and measured latency.
-
-    Raises WeightsError if the file is missing, damaged or of another architecture.
-    """
-    if weights.suffix != ".safetensors":
-        raise WeightsError(
-            f"{weights}: not a .safetensors file", remedy="other formats can execute code and are not read"
-        )
-    device = prepare(context.runtime)
-    tensors = read_safetensors(weights)
-    dataset = build_dataset(settings.data, split, context.cache_dir)
-    model = build_model(settings, dataset.num_classes)
-    load_into(model, tensors, str(weights))
-    evaluation = evaluate(model, dataset, settings, context.runtime, device, context.reporter.evaluating)
-    return evaluation, latency_metrics(model, dataset, settings, device)
-
-
-def latency_metrics(
-    model: nn.Module, dataset: Dataset, settings: RunSettings, device: torch.device
-) -> dict[str, float]:
-    """Time per image of the network and of PVTv2 of its size, on the first images of the data set."""
-    size = size_of(settings.model.name)
-    base = timm.create_model(f"pvt_v2_{size}", num_classes=dataset.num_classes)
-    _, images, _ = next(iter(evaluation_batches(dataset, settings.data, batch_size=min(LATENCY_IMAGES, len(dataset)))))
-    return measure_latency(model, base, images, settings, device)

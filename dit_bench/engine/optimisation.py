@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from timm.scheduler import CosineLRScheduler
 from torch import nn
@@ -13,11 +15,13 @@ from dit_bench.recipes.settings import RunSettings
 def build_optimiser(model: nn.Module, settings: RunSettings) -> torch.optim.AdamW:
     """AdamW over three groups: decayed weights; biases, norms and entry scales; the gates at their own rate.
 
-    One-dimensional parameters, biases and gates are never decayed (recipe of DeiT; decay pulls gates to a half).
+    One-dimensional parameters, biases, gates and what the model itself names are never decayed (recipe of DeiT; decay
+    pulls gates to a half).
     """
     options = settings.optimiser
     gate_names = {f for f, _ in model.named_parameters() if ".gates." in f} if isinstance(model, DiT) else set()
-    excluded = model.no_weight_decay() if isinstance(model, DiT) else set()
+    no_weight_decay: Any = getattr(model, "no_weight_decay", set)
+    excluded = no_weight_decay()
     decayed, plain, gates = [], [], []
     for name, parameter in model.named_parameters():
         if name in gate_names:

@@ -34,16 +34,21 @@ class TrainedWeights:
 def trained_weights(rows: Sequence[ResolvedRow], store: RunStore, checkpoint: Path | None) -> list[TrainedWeights]:
     """Weights of all rows and seeds, or the named file for the only row.
 
-    Raises WeightsError naming the command that trains what is missing; UsageError for a file and several rows.
+    Rows that are never run are passed over, unless no other is chosen. Raises WeightsError naming the command that
+    trains what is missing; UsageError for a file and several rows, or a row whose model does not exist.
     """
     if checkpoint is not None:
         if len(rows) != 1:
             raise UsageError(f"--checkpoint {checkpoint}: {len(rows)} rows are chosen", remedy="name one with --row")
+        if rows[0].row.not_implemented is not None:
+            raise UsageError(f"row {rows[0].row.id} has no model: {rows[0].row.not_implemented}")
         if not checkpoint.is_file():
-            raise WeightsError(f"--checkpoint {checkpoint}: no such file", remedy="give a .safetensors file")
+            raise WeightsError(
+                f"--checkpoint {checkpoint}: no such file", remedy="give a .safetensors file or a PyTorch checkpoint"
+            )
         return [TrainedWeights(rows[0], None, checkpoint)]
     found = []
-    for row in rows:
+    for row in [row for row in rows if row.row.runs] or rows:
         for seed in row.seeds:
             run = store.find(row.settings, seed)
             if run is not None:
@@ -64,6 +69,12 @@ def one_trained_run(rows: Sequence[ResolvedRow], store: RunStore) -> tuple[Resol
 
 
 def _untrained(row: ResolvedRow, store: RunStore) -> WeightsError:
+    never = row.row.not_implemented or row.row.not_run
+    if never is not None:
+        return WeightsError(
+            f"{row.recipe.name}, row {row.row.id} is never trained: {never}",
+            remedy=None if row.row.not_implemented else "give weights with --checkpoint",
+        )
     return WeightsError(
         f"{row.recipe.name}, row {row.row.id}, profile {row.profile}: no finished run in {store.root}",
         remedy=f"train it first: dit-bench train {row.recipe.name} --row {row.row.id} --profile {row.profile}",

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from dit_bench.data.images import read_image
 from dit_bench.data.loading import Dataset, build_dataset, evaluation_batches
 from dit_bench.data.transforms import denormalise_images, normalise_images
+from dit_bench.engine.accounting import diagonal_trace, model_costs
 from dit_bench.engine.build import build_model
 from dit_bench.engine.devices import prepare
-from dit_bench.engine.evaluate import diagonal_trace, model_costs
 from dit_bench.models.dit.ledger import Ledger
 from dit_bench.models.dit.model import DiT
-from dit_bench.models.dit.weights import load_into, read_safetensors
+from dit_bench.models.weights import head_classes, load_into, read_weights
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.read import FinishedRun
 
@@ -43,8 +43,9 @@ class RoutedImage:
 
 def load_trained(run: FinishedRun) -> tuple[nn.Module, int]:
     """The network of a finished run with its weights, ready for inference, and its number of classes."""
-    weights = read_safetensors(run.weights_file)
-    num_classes = len(weights["head.bias"])
+    weights = read_weights(run.weights_file)
+    num_classes = head_classes(weights)
+    assert num_classes is not None, "a finished run without a classifier"
     model = build_model(run.record.settings, num_classes)
     load_into(model, weights, str(run.weights_file))
     return model.eval(), num_classes

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from dit_bench.report.per_class import ClassScore, per_class_json
+from dit_bench.report.printed_accuracy import Conditions, PrintedComparison
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""What every paper here subtracts; another mean is worth a word."""
+
 
 class Evaluated(Protocol):
     """What an evaluation brings beside its metrics."""
@@ -25,55 +31,78 @@ class Evaluated(Protocol):
         ...
 
 
-class Counted(Protocol):
-    """What counting without data brings."""
-
-    @property
-    def macs(self) -> dict[str, int]:
-        """MACs by path."""
-        ...
-
-    @property
-    def target_macs(self) -> int | None:
-        """What the budget aims at, if there is one."""
-        ...
-
-    @property
-    def params_total(self) -> int:
-        """Number of parameters."""
-        ...
+def evaluation_title(title: str, conditions: Conditions) -> str:
+    """A result's title; on an image folder with protocol, crop, input size, and how many classes and images it has."""
+    if conditions.crop_fraction is None:
+        return title
+    protocol = _protocol_text(conditions)
+    return f"{title}, {protocol}; {_classes_text(conditions)}, {conditions.num_images:,} images"
 
 
-def static_figures(costs: Counted) -> list[tuple[str, str]]:
-    """GMACs of every path, the budget's target and the parameters, as a user reads them."""
-    lines = [(path, f"{macs / 1e9:.5g}") for path, macs in costs.macs.items()]
-    if costs.target_macs is not None:
-        lines.append(("target of the budget", f"{costs.target_macs / 1e9:.5g}"))
-    return [*lines, ("parameters (M)", f"{costs.params_total / 1e6:.3f}")]
-
-
-def evaluation_figures(metrics: Mapping[str, float], found: Evaluated) -> list[tuple[str, str]]:
+def evaluation_figures(
+    metrics: Mapping[str, float],
+    found: Evaluated,
+    conditions: Conditions,
+    printed: PrintedComparison | None = None,
+) -> list[tuple[str, str]]:
     """Name and value of every figure, in the order in which people ask for them."""
-    lines = [
-        ("top-1 (%)", f"{metrics['top1_percent']:.2f}"),
-        ("top-5 (%)", f"{metrics['top5_percent']:.2f}"),
-    ]
+    lines = []
+    if conditions.crop_fraction is not None:
+        lines += [("evaluated", f"{conditions.split}, {_protocol_text(conditions)}")]
+        lines += [("classes", f"{_classes_text(conditions)}, {conditions.num_images:,} images, {_labels(conditions)}")]
+    lines.append(("top-1 (%)", f"{metrics['top1_percent']:.2f}"))
+    if printed is not None:
+        lines.append(("printed top-1 (%)", printed.text))
+    if "top1_present_percent" in metrics:
+        name = f"top-1 (%) choosing among the {conditions.num_present} classes present"
+        lines.append((name, f"{metrics['top1_present_percent']:.2f}"))
+    lines.append(("top-5 (%)", f"{metrics['top5_percent']:.2f}"))
     lines += executed_figures(metrics, found)
+    if "latency_ms_per_image" in metrics and "base_latency_ms_per_image" not in metrics:
+        return [*lines, ("latency (ms per image)", f"{metrics['latency_ms_per_image']:.3f}")]
     return [
         *lines,
         ("latency (ms per image), this / PVTv2", _pair(metrics, "latency_ms_per_image", "base_latency_ms_per_image")),
     ]
 
 
+def _protocol_text(conditions: Conditions) -> str:
+    protocol = f"protocol {conditions.protocol}" if conditions.protocol else "the recipe's evaluation"
+    side_px = conditions.image_size_px
+    crop = f"crop fraction {conditions.crop_fraction:g}, {conditions.interpolation}, input {side_px}x{side_px}"
+    if conditions.mean != IMAGENET_MEAN:
+        crop += f", mean {', '.join(f'{value:g}' for value in conditions.mean)}"
+    return f"{protocol}: {crop}"
+
+
+def _classes_text(conditions: Conditions) -> str:
+    if conditions.num_present == conditions.num_classes:
+        return f"all {conditions.num_classes} classes"
+    return f"{conditions.num_present} of {conditions.num_classes} classes"
+
+
+def _labels(conditions: Conditions) -> str:
+    return "numbered by synset as in ImageNet" if conditions.by_synset else "numbered by sorted folder name"
+
+
 def executed_figures(metrics: Mapping[str, float], found: Evaluated) -> list[tuple[str, str]]:
-    """The figures of what was executed: MACs over the images, parameters used, kept ratios and open gates."""
+    """The figures of what was executed: MACs over the images, parameters used, kept ratios and open gates.
+
+    A network without a routing grid has no PVTv2 beside it (`base_gmacs`) and no ratios.
+    """
+    routed = "base_gmacs" in metrics
     lines = [
         ("images", str(found.num_images)),
         ("GMACs per image, mean ± SD", f"{metrics['gmacs_mean']:.5g} ± {metrics['gmacs_sd']:.2g}"),
         ("GMACs, 5th / 50th / 95th percentile", " / ".join(f"{metrics[f'gmacs_p{q}']:.5g}" for q in (5, 50, 95))),
-        ("MACs relative to PVTv2", f"{metrics['gmacs_mean'] / metrics['base_gmacs']:.4f}"),
-        ("parameters (M), total / valid", f"{metrics['params_total_m']:.3f} / {metrics['params_valid_m']:.3f}"),
     ]
+    if routed:
+        lines.append(("MACs relative to PVTv2", f"{metrics['gmacs_mean'] / metrics['base_gmacs']:.4f}"))
+    lines.append(
+        ("parameters (M), total / valid", f"{metrics['params_total_m']:.3f} / {metrics['params_valid_m']:.3f}")
+    )
+    if not routed:
+        return lines
     lines += [
         (f"kept ratio, scale 1/{4 * 2**i}, stages 1 … {len(row)}", _ratios(row))
         for i, row in enumerate(found.kept_ratio)
@@ -85,14 +114,30 @@ def executed_figures(metrics: Mapping[str, float], found: Evaluated) -> list[tup
     return lines
 
 
-def evaluation_json(title: str, metrics: Mapping[str, float], found: Evaluated) -> dict[str, Any]:
-    """The same at full precision."""
+def evaluation_json(
+    title: str,
+    metrics: Mapping[str, float],
+    found: Evaluated,
+    conditions: Conditions,
+    printed: PrintedComparison | None,
+    per_class: Sequence[ClassScore],
+) -> dict[str, Any]:
+    """The same at full precision, with the scores of every class."""
     return {
         "title": title,
+        "split": conditions.split,
+        "protocol": conditions.protocol,
+        "crop_fraction": conditions.crop_fraction,
+        "image_size_px": conditions.image_size_px,
         "num_images": found.num_images,
+        "num_classes": conditions.num_classes,
+        "num_present": conditions.num_present,
+        "labels_by_synset": conditions.by_synset,
         "metrics": dict(metrics),
+        "printed_top1": None if printed is None else printed.as_json(),
         "kept_ratio": found.kept_ratio,
         "column_open_ratio": found.column_open_ratio,
+        "per_class": per_class_json(per_class),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dit_bench.errors import UsageError
 from dit_bench.recipes.resolve import ResolvedRow
 from dit_bench.report.figures.tradeoff import draw_tradeoff, tradeoff_points
 from dit_bench.report.from_runs import summaries, table_spec
@@ -18,8 +19,15 @@ if TYPE_CHECKING:
 
 
 def run_skip_statistics(row: ResolvedRow, run: FinishedRun) -> SkipStatistics:
-    """Figure 4's statistics of one run, from its per-image records; raises DataError if they are damaged."""
+    """Figure 4's statistics of one run, from its per-image records.
+
+    Raises UsageError for a network that has no routing grid, DataError if the records are damaged.
+    """
     records = load_image_records(run.path)
+    if "base_gmacs" not in run.record.metrics:
+        raise UsageError(
+            f"{row.settings.model.name} has no routing grid", remedy="name a row of a dit_ or pvt_v2_ model"
+        )
     data = row.settings.data
     title = f"{row.row.label}, {data.dataset.replace('_', ' ')} {data.eval_split}"
     return skip_statistics(records.kept, records.tokens, records.live, records.columns, title=title)

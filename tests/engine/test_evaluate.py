@@ -9,12 +9,15 @@ from safetensors.torch import save_file
 
 from dit_bench.cost.counter import counted_macs
 from dit_bench.data.loading import build_dataset, evaluation_batches
-from dit_bench.engine.build import build_model, size_of
+from dit_bench.engine.accounting import Accounts, model_costs, static_macs
+from dit_bench.engine.build import build_model
 from dit_bench.engine.counting import static_costs
-from dit_bench.engine.evaluate import evaluate, measure_latency
+from dit_bench.engine.evaluate import best_among, evaluate
+from dit_bench.engine.latency import latency_metrics, measure_latency
 from dit_bench.errors import UsageError
 from dit_bench.models.dit.model import DiT
 from dit_bench.recipes.settings import ModelSettings, RoutingSettings, RunSettings, RuntimeSettings
+from dit_bench.runs.image_records import ImageRecords
 
 CPU = torch.device("cpu")
 
@@ -84,7 +87,7 @@ def test_latency_is_measured_for_both(routed_model, settings) -> None:
 @pytest.mark.parametrize("name", ["dit_b6", "resnet"])
 def test_unknown_models_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match=name):
-        size_of(name)
+        build_model(RunSettings(model=ModelSettings(name=name)), 10)
 
 
 def test_gates_for_a_plain_pvt_are_refused(settings) -> None:
@@ -110,9 +113,70 @@ def test_static_costs_of_the_papers_size() -> None:
     paper = RunSettings(model=ModelSettings(name="dit_b2")).model_copy(
         update={"data": RunSettings().data.model_copy(update={"dataset": "imagenet"})}
     )
-    costs = static_costs(paper, 224)
-    assert costs.macs["PVTv2 diagonal"] == 4_026_734_592
+    costs = static_costs(paper, (224, 224))
+    assert costs.paths["PVTv2 diagonal"] == 4_026_734_592
     assert costs.target_macs == round(0.95 * 4_026_734_592)
-    assert round(costs.macs["fully, patch embeddings in three columns"] / 1e9, 1) == 15.6
-    with pytest.raises(UsageError, match="too small"):
-        static_costs(paper, 20)
+    assert round(costs.paths["fully, patch embeddings in three columns"] / 1e9, 1) == 15.6
+    with pytest.raises(UsageError, match="cannot take an input of 20x20"):
+        static_costs(paper, (20, 20))
+
+
+def unrouted(settings: RunSettings, name: str) -> RunSettings:
+    return settings.model_copy(
+        update={"model": ModelSettings(name=name), "routing": RoutingSettings(variant="diagonal")}
+    )
+
+
+def test_macs_of_a_network_without_a_grid_by_hand() -> None:
+    """ResNet-18: stem, four stages of two blocks, classifier, each product of kernel, channels and positions."""
+    model = build_model(unrouted(RunSettings(), "resnet18"), 1000)
+    for side, classes in ((224, 1000), (96, 1000)):
+        at = [(side // stride) ** 2 for stride in (2, 4, 8, 16, 32)]
+        macs = 7 * 7 * 3 * 64 * at[0] + 4 * 9 * 64 * 64 * at[1] + 512 * classes
+        for width, positions in ((128, at[2]), (256, at[3]), (512, at[4])):
+            macs += (9 * width * width // 2 + 3 * 9 * width * width + width * width // 2) * positions
+        assert static_macs(model, (side, side)) == macs
+        if side == 224:
+            assert macs == 1_814_073_344
+    assert next(model.parameters()).device.type == "cpu", "the network itself stays where it is"
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
+def test_a_network_without_a_grid_is_one_node(settings, scene_cache: Path, name: str) -> None:
+    plain = unrouted(settings, name)
+    model = build_model(plain, 10)
+    dataset = build_dataset(plain.data, "val", scene_cache)
+    found = evaluate(model, dataset, plain, RuntimeSettings(eval_batch_size=8), CPU)
+    records = ImageRecords(**found.records)
+    assert records.kept.tolist() == records.live.tolist() == [[[1]]] * 30
+    assert records.columns.shape == (30, 0, 2)
+    assert records.tokens.tolist() == [1]
+    # On the CPU, where torch runs other kernels than on the device that the count is made on.
+    assert set(records.macs.tolist()) == {counted_macs(lambda: model(torch.zeros(1, 3, 64, 64)))}
+    assert (found.kept_ratio, found.column_open_ratio) == ([[1.0]], [])
+    assert {"base_gmacs", "fully_gmacs"}.isdisjoint(found.metrics)
+    assert found.metrics["params_valid_m"] == found.metrics["params_total_m"]
+    with pytest.raises(UsageError, match=f"{name} has no routing grid"):
+        model_costs(model, plain, (64, 64), 10)
+
+
+def test_pvt_sizes_keep_their_grid_and_others_have_none(settings) -> None:
+    for name, has_grid in (("pvt_v2_nano", True), ("pvt_v2_b0", False)):
+        plain = unrouted(settings, name)
+        accounts = Accounts.of(build_model(plain, 10), plain, (64, 64), 10)
+        assert (accounts.costs is not None) == has_grid
+        assert bool(accounts.fixed_gmacs()) == has_grid
+
+
+def test_latency_of_a_network_without_a_grid_stands_alone(settings, scene_cache: Path) -> None:
+    plain = unrouted(settings, "test_resnet")
+    dataset = build_dataset(plain.data, "val", scene_cache)
+    found = latency_metrics(build_model(plain, 10), dataset, plain, CPU)
+    assert list(found) == ["latency_ms_per_image"]
+    assert found["latency_ms_per_image"] > 0
+
+
+def test_best_among_the_classes_that_may_be_named() -> None:
+    logits = torch.tensor([[5.0, 1.0, 3.0, 2.0], [0.0, 9.0, -2.0, -1.0]])
+    assert best_among(logits, (2, 3)).tolist() == [2, 3]
+    assert best_among(logits, (3, 0)).tolist() == [0, 0]

@@ -1,0 +1,104 @@
+"""How the MACs of each image are found: from its route on the grid, or once for a network that routes nothing."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dit_bench.cost.census import take_census
+from dit_bench.cost.formulas import Grid
+from dit_bench.errors import UsageError
+from dit_bench.models.dit.costs import GridCosts, grid_costs
+from dit_bench.models.dit.ledger import Ledger
+from dit_bench.models.dit.model import DiT
+from dit_bench.models.dit.trace import RoutingTrace
+from dit_bench.models.pvt import SIZES
+from dit_bench.models.zoo import size_of
+from dit_bench.recipes.settings import RunSettings
+
+
+def model_costs(model: nn.Module, settings: RunSettings, image_size: Grid, num_classes: int) -> GridCosts:
+    """Closed-form costs of the network's nodes; PVTv2 is the diagonal of the grid of its size.
+
+    Raises UsageError for a network that has no routing grid around it.
+    """
+    if isinstance(model, DiT):
+        return model.costs(image_size)
+    size = size_of(settings.model.name)
+    if size is None:
+        raise UsageError(f"{settings.model.name} has no routing grid", remedy="name a dit_ or pvt_v2_ model")
+    return grid_costs(SIZES[size], image_size, num_classes)
+
+
+def diagonal_trace(costs: GridCosts, num_images: int) -> RoutingTrace:
+    """The routing of a plain PVTv2: all tokens along the diagonal."""
+    trace = RoutingTrace.empty(num_images, costs.grids, len(costs.stages[0]))
+    for scale in range(len(costs.grids)):
+        trace.kept[scale][scale] = True
+        trace.live[scale][scale:] = [True] * (len(trace.live[scale]) - scale)
+        if scale > 0:
+            trace.columns[scale - 1][scale] = True
+    return trace
+
+
+def static_macs(model: nn.Module, image_size: Grid) -> int:
+    """MACs that one image of (height, width) pixels takes in a network that does the same for every image.
+
+    Counted on a copy without data (torch's meta device), so it costs no arithmetic.
+    """
+    shadow = copy.deepcopy(model).to("meta").eval()
+    return take_census(shadow, torch.zeros(1, 3, *image_size, device="meta")).dispatched_macs
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """The costs of a network at one input size.
+
+    `costs` are those of the grid's nodes; None for a network without a grid, which is one node that every image
+    passes for `macs_per_image` MACs.
+    """
+
+    costs: GridCosts | None
+    macs_per_image: int | None = None
+
+    @classmethod
+    def of(cls, model: nn.Module, settings: RunSettings, image_size: Grid, num_classes: int) -> Accounts:
+        """The accounts of `model` for images of (height, width) pixels."""
+        if isinstance(model, DiT) or size_of(settings.model.name) is not None:
+            return cls(model_costs(model, settings, image_size, num_classes))
+        return cls(None, static_macs(model, image_size))
+
+    @property
+    def num_tokens(self) -> list[int]:
+        """Tokens per scale; the only node of a network without a grid counts as one token."""
+        return [1] if self.costs is None else self.costs.num_tokens
+
+    def run(self, model: nn.Module, images: Tensor) -> tuple[Tensor, Ledger]:
+        """Logits (B, K) of a batch (B, 3, H, W), and what each image executed."""
+        if self.costs is None:
+            return model(images), self._one_node(len(images))
+        if isinstance(model, DiT):
+            logits, trace = model(images, with_trace=True)
+        else:
+            logits, trace = model(images), diagonal_trace(self.costs, len(images))
+        return logits, Ledger.read(trace, self.costs)
+
+    def _one_node(self, count: int) -> Ledger:
+        assert self.macs_per_image is not None
+        return Ledger(
+            macs=np.full(count, self.macs_per_image, np.int64),
+            kept=np.ones((count, 1, 1), np.int32),
+            columns=np.zeros((count, 0, 2), np.bool_),
+            live=np.ones((count, 1, 1), np.bool_),
+        )
+
+    def fixed_gmacs(self) -> dict[str, float]:
+        """GMACs of PVTv2 of the same size and of the fully connected grid; nothing for a network without a grid."""
+        if self.costs is None:
+            return {}
+        columns = tuple(range(len(self.costs.stages[0]) + 1))
+        return {"base_gmacs": self.costs.base / 1e9, "fully_gmacs": self.costs.fully(columns) / 1e9}
