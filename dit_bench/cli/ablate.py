@@ -52,8 +52,11 @@ def command(
 ) -> None:
     """Run every row of RECIPE that is not finished yet, and print the paper's table beside ours.
 
+    In profile paper the table begins with what is counted without data: parameters and MACs, printed and ours.
+
     Stop with Ctrl-C at any time: the same command goes on from there and ends in the same table.
     """
+    from dit_bench.recipes.resolve import resolve_rows
     from dit_bench.report.files import check_target
     from dit_bench.report.from_runs import summaries, table_spec
     from dit_bench.report.render_json import render_json
@@ -72,6 +75,13 @@ def command(
             run_all(planned_runs(rows), JobContext(store, runtime, reporter, force))
     spec = table_spec(loaded, rows, f"dit-bench ablate {loaded.name} --profile {rows[0].profile}")
     table = build_table(spec, summaries(rows, store))
+    if spec.comparable:
+        from dit_bench.engine.counting import row_costs
+        from dit_bench.report.from_runs import printed_stages
+        from dit_bench.report.static_table import with_static
+
+        counts = {row.row.id: row_costs(row) for row in resolve_rows(loaded, [], rows[0].profile)}
+        table = with_static(table, spec, printed_stages(loaded), counts)
     for file in files:
         say(f"wrote {save_table(table, file, force=force or only_finished)}")
     if as_json:

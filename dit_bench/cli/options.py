@@ -52,11 +52,12 @@ overrides_argument = click.argument("overrides", metavar="[KEY=VALUE]...", nargs
 row_option = click.option(
     "--row", "row_ids", multiple=True, metavar="ROW", shell_complete=complete_row, help="Only this row; repeatable."
 )
+PROFILE_METAVAR = f"[{'|'.join(PROFILE_CHOICES)}]"
 profile_option = click.option(
     "--profile",
     default="mini",
     show_default=True,
-    metavar=f"[{'|'.join(PROFILE_CHOICES)}]",
+    metavar=PROFILE_METAVAR,
     shell_complete=complete_profile,
     help="How big a run is.",
 )

@@ -1,4 +1,4 @@
-"""`dit-bench plot`: Figures 3 and 4 of the DiT paper, and accuracy against MACs."""
+"""`dit-bench plot`: Figures 3 and 4 of the DiT paper, Figure 6 of the PVT paper, and accuracy against MACs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from click.shell_completion import CompletionItem
 
 from dit_bench.cli.console import print_json, say
 from dit_bench.cli.options import (
+    PROFILE_METAVAR,
+    complete_profile,
     complete_recipe,
     debug_option,
     example,
     json_option,
-    profile_option,
     resolved_rows,
     row_option,
     runtime_options,
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from dit_bench.runs.store import RunStore
 
 # What a figure is drawn from when no recipe is named.
-DEFAULT_RECIPES = {"routing": "dit/fig3", "skips": "dit/fig4", "tradeoff": "dit/table6"}
+DEFAULT_RECIPES = {"routing": "dit/fig3", "skips": "dit/fig4", "tradeoff": "dit/table6", "growth": "pvt/fig6"}
+# Nothing is trained for these, and their models are the published ones.
+COUNTED_FIGURES = ("growth",)
 
 
 def complete_figure(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -44,7 +47,12 @@ def complete_figure(context: click.Context, parameter: click.Parameter, incomple
 @click.argument("figure", metavar="FIGURE", shell_complete=complete_figure)
 @click.argument("recipe_and_overrides", metavar="[RECIPE] [KEY=VALUE]...", nargs=-1, shell_complete=complete_recipe)
 @row_option
-@profile_option
+@click.option(
+    "--profile",
+    metavar=PROFILE_METAVAR,
+    shell_complete=complete_profile,
+    help="How big a run is.  [default: mini; paper for growth]",
+)
 @seed_option
 @click.option(
     "--image",
@@ -77,7 +85,7 @@ def command(
     figure: str,
     recipe_and_overrides: tuple[str, ...],
     row_ids: tuple[str, ...],
-    profile: str,
+    profile: str | None,
     seeds: tuple[int, ...],
     images: tuple[Path, ...],
     short_side_px: int | None,
@@ -88,16 +96,18 @@ def command(
     store: RunStore,
     as_json: bool,
 ) -> None:
-    r"""Draw FIGURE from finished runs.
+    r"""Draw FIGURE from finished runs, or, for growth, from counting alone.
 
     \b
     routing   which tokens were skipped, stage by stage, on pictures (Figure 3 of the DiT paper)
     skips     how often tokens are skipped per scale and stage over a data set (Figure 4)
     tradeoff  accuracy against GMACs of finished runs
+    growth    GMACs over the size of the input (Figure 6 of the PVT paper)
 
     FIGURE may also be a recipe of kind figure, such as dit/fig3. RECIPE names the rows to draw from.
     """
     kind, recipe, overrides = _figure(figure, recipe_and_overrides)
+    profile = profile or ("paper" if kind in COUNTED_FIGURES else "mini")
     rows = resolved_rows(recipe, row_ids, profile, overrides, seeds)
     target = out if out is not None else Path(f"{kind}.png")
     from dit_bench.report.figures.save import FIGURE_SUFFIXES, save_figure
@@ -105,7 +115,11 @@ def command(
 
     check_target(target, FIGURE_SUFFIXES, force=force)
     command_line = f"dit-bench plot {kind} {recipe} --profile {profile}"
-    if kind == "routing":
+    document: dict[str, object] = {"figure": kind}
+    if kind == "growth":
+        drawn, details = _growth_figure(rows)
+        document |= details
+    elif kind == "routing":
         drawn = _routing_figure(rows, runtime, store, images, short_side_px, count)
     elif kind == "skips":
         drawn = _skips_figure(rows, runtime, store)
@@ -115,9 +129,36 @@ def command(
         drawn = tradeoff_figure(rows, store)
     path = save_figure(drawn, target, title=f"{kind}: {recipe}", command=command_line, force=force)
     if as_json:
-        print_json({"figure": kind, "path": str(path)})
+        print_json({**document, "path": str(path)})
     else:
         say(f"wrote {path}")
+
+
+def _growth_figure(rows: list[ResolvedRow]) -> tuple[Figure, dict[str, object]]:
+    """Figure 6 of the PVT paper: every row counted at every input size of the recipe."""
+    from dit_bench.engine.counting import static_costs
+    from dit_bench.report.figures.growth import GrowthCurve, draw_growth, growth_statements
+
+    recipe = rows[0].recipe.recipe
+    sides_px = recipe.input_sizes_px
+    if sides_px is None:
+        raise UsageError(
+            f"{rows[0].recipe.name} names no input sizes to count at",
+            remedy="use a recipe of figure growth, such as pvt/fig6",
+        )
+    curves = []
+    for row in rows:
+        gmacs = [static_costs(row.settings, (side_px, side_px)).macs["matmul"] / 1e9 for side_px in sides_px]
+        curves.append(GrowthCurve(row.row.label, tuple(sides_px), tuple(gmacs)))
+    statements = growth_statements(curves)
+    for statement in statements:
+        say(statement)
+    series = {
+        row.row.id: dict(zip(map(str, sides_px), curve.gmacs, strict=True))
+        for row, curve in zip(rows, curves, strict=True)
+    }
+    figure = draw_growth(curves, title=f"{recipe.title}, matrix products only")
+    return figure, {"gmacs": series, "claims": statements}
 
 
 def _routing_figure(

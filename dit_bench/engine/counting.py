@@ -1,70 +1,167 @@
-"""MACs that need no data: the fixed paths through a row's routing space at any input size."""
+"""What rows cost before any image is seen: parameters, MACs of static models, fixed paths of routed ones."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from typing import Any
 
 import torch
+from torch import nn
 
-from dit_bench.engine.build import build_model, size_of
-from dit_bench.errors import UsageError
+from dit_bench.cost.census import Census, take_census
+from dit_bench.cost.conventions import CONVENTIONS, convention_macs
+from dit_bench.cost.formulas import Grid
+from dit_bench.engine.build import build_model, check_model_name
+from dit_bench.errors import MissingExtraError, UsageError
 from dit_bench.models.dit.costs import grid_costs
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.options import SELECTED_ROWS
 from dit_bench.models.dit.selection import matched_counts, selected_macs
 from dit_bench.models.pvt import SIZES
+from dit_bench.models.stages import built_stages
+from dit_bench.models.zoo import create, size_of
+from dit_bench.recipes.resolve import ResolvedRow
+from dit_bench.recipes.schema import Stage
 from dit_bench.recipes.settings import RunSettings
 
 NUM_CLASSES = {"digit_scenes": 10, "imagenet": 1000}
-SMALLEST_SIDE_PX = 32
+DIAGONAL, CHEAPEST, SELECTED = "PVTv2 diagonal", "cheapest", "selected tokens, every image"
+COLUMNS_AS_PRINTED = (1, 2, 3)
+"""Patch embeddings in these columns give the cost that DiT Table 6 prints for `fully`."""
 
 
 @dataclass(frozen=True)
 class StaticCosts:
     """Costs of one row at one input size, in MACs, and its parameters."""
 
-    image_size_px: int
-    macs: dict[str, int]
-    """By path: what stands in the keys is what a user reads."""
-    target_macs: int | None
+    image_size: Grid
+    params_total: int | None = None
+    macs: dict[str, int] = field(default_factory=dict)
+    """By convention; empty for a routed model."""
+    paths: dict[str, int] = field(default_factory=dict)
+    """Of a routed model, convention `matmul`: what stands in the keys is what a user reads."""
+    path_as_printed: str | None = None
+    """The path whose cost a routed row prints, if no image decides it."""
+    target_macs: int | None = None
     """mu · C_base, where gates are learned or tokens selected."""
-    params_total: int
+    stages: Sequence[Stage] = ()
+    """Of a pyramid without routing, as it was built."""
+    problem: str = ""
+    """Why nothing was counted."""
 
 
-def static_costs(settings: RunSettings, image_size_px: int) -> StaticCosts:
-    """Closed-form MACs (convention `matmul`, integers) of the paths that no image decides.
+def row_costs(row: ResolvedRow, image_size: Grid | None = None) -> StaticCosts:
+    """Costs of a recipe's row, at its own input size unless another is given.
 
-    Raises UsageError for an unknown model or an input that the model cannot take.
+    A row without an implementation, or whose optional package is missing, comes back with its `problem`.
     """
-    size = size_of(settings.model.name)
-    smallest = max(SMALLEST_SIDE_PX, 4 * max(SIZES[size].sr_ratios))
-    if image_size_px < smallest:
-        raise UsageError(
-            f"--image-size {image_size_px}: too small for {settings.model.name}", remedy=f"use at least {smallest}"
-        )
+    side_px = row.settings.data.image_size_px
+    size = image_size or (side_px, side_px)
+    if row.row.not_implemented is not None:
+        return StaticCosts(size, problem="not implemented")
+    try:
+        return static_costs(row.settings, size)
+    except MissingExtraError as error:
+        return StaticCosts(size, problem=f"needs {error.extra}")
+
+
+def static_costs(settings: RunSettings, image_size: Grid) -> StaticCosts:
+    """Parameters and MACs that need no data, on the meta device.
+
+    Raises UsageError for an unknown model or an input that the model cannot take, MissingExtraError for a model whose
+    optional package is not installed.
+    """
     num_classes = NUM_CLASSES[settings.data.dataset]
-    grid = (image_size_px, image_size_px)
-    with torch.device("meta"):
-        model = build_model(
-            settings.model_copy(update={"model": settings.model.model_copy(update={"init_weights": None})}), num_classes
+    if size_of(settings.model.name) is not None and settings.model.name.startswith("dit_"):
+        return _routed_costs(settings, image_size, num_classes)
+    census, stages = counted_model(settings.model.name, num_classes, image_size)
+    macs = {name: convention_macs(census, convention) for name, convention in CONVENTIONS.items()}
+    return StaticCosts(image_size, census.params, macs, stages=stages)
+
+
+@lru_cache(maxsize=128)
+def counted_model(name: str, num_classes: int | None, image_size: Grid) -> tuple[Census, tuple[Stage, ...]]:
+    """Census and stages of a static model at one input size; tables have the same model in several rows.
+
+    Raises as `static_costs` does.
+    """
+    model = meta_model(name, num_classes, image_size)
+    stages = tuple(Stage(**asdict(stage)) for stage in built_stages(model))
+    return meta_census(model, name, image_size), stages
+
+
+def meta_model(name: str, num_classes: int | None, image_size: Grid, **arguments: Any) -> nn.Module:
+    """A model without memory behind its tensors, for counting; with the classes of its own configuration if None.
+
+    Raises UsageError for an unknown name or an input size that the model is not made for.
+    """
+    check_model_name(name)
+    try:
+        with torch.device("meta"):
+            return create(name, num_classes=num_classes, image_size=image_size, **arguments).eval()
+    except (ValueError, TypeError, AssertionError) as error:
+        raise _impossible_size(name, image_size, error) from error
+
+
+def meta_census(model: nn.Module, name: str, image_size: Grid) -> Census:
+    """Count one image of (height, width) pixels through a model on the meta device.
+
+    Raises UsageError for a size that the model cannot take.
+    """
+    channels = getattr(model, "in_chans", 3)
+    try:
+        return take_census(model, torch.zeros(1, channels, *image_size, device="meta"))
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise _impossible_size(name, image_size, error) from error
+
+
+def _impossible_size(name: str, image_size: Grid, error: Exception) -> UsageError:
+    reason = str(error).strip().split("\n")[0].rstrip(".") or "its layers do not fit"
+    return UsageError(
+        f"{name} cannot take an input of {image_size[0]}x{image_size[1]} pixels: {reason}",
+        remedy="choose another --image-size; multiples of 32 from 64 on suit most models",
+    )
+
+
+def _routed_costs(settings: RunSettings, image_size: Grid, num_classes: int) -> StaticCosts:
+    shape = SIZES[settings.model.name.removeprefix("dit_")]
+    smallest = 4 * max(reduction * 2**scale for scale, reduction in enumerate(shape.sr_ratios))
+    if min(image_size) < smallest:
+        raise UsageError(
+            f"{settings.model.name} cannot take an input of {image_size[0]}x{image_size[1]} pixels: its sides need"
+            f" {smallest} at least",
+            remedy="choose another --image-size",
         )
+    bare = settings.model_copy(update={"model": settings.model.model_copy(update={"init_weights": None})})
+    with torch.device("meta"):
+        model = build_model(bare, num_classes)
+    assert isinstance(model, DiT)
     params = sum(parameter.numel() for parameter in model.parameters())
-    plain = grid_costs(SIZES[size], grid, num_classes)
-    macs = {"PVTv2 diagonal": plain.base}
-    target = None
-    if isinstance(model, DiT):
-        costs, columns = model.costs(grid), model.routing.columns
-        gates = sum(map(sum, costs.row_gates)) + sum(map(sum, costs.column_gates))
-        macs |= {
-            f"fully, patch embeddings in columns {', '.join(map(str, columns))}": plain.fully(columns),
-            "fully, patch embeddings in three columns": plain.fully((1, 2, 3)),
-            "cheapest": plain.cheapest(),
-            "all gates, if every scale is live": gates,
-        }
-        if model.routing.learns or model.routing.variant in SELECTED_ROWS:
-            target = round(model.routing.budget_ratio * plain.base)
-        if model.routing.variant in SELECTED_ROWS:
-            macs["selected tokens, every image"] = selected_macs(
-                costs, matched_counts(costs, model.routing.budget_ratio)
-            )
-    return StaticCosts(image_size_px, macs, target, params)
+    costs, paths = model.costs(image_size), fixed_paths(model, image_size)
+    target, variant = None, model.routing.variant
+    if model.routing.learns or variant in SELECTED_ROWS:
+        target = round(model.routing.budget_ratio * costs.base)
+    if variant in SELECTED_ROWS:
+        paths[SELECTED] = selected_macs(costs, matched_counts(costs, model.routing.budget_ratio))
+    printed = {"fully": _fully_name(model), "diagonal": DIAGONAL, "cheapest": CHEAPEST}
+    fixed = dict.fromkeys(SELECTED_ROWS, SELECTED) | printed
+    return StaticCosts(image_size, params, paths=paths, path_as_printed=fixed.get(variant), target_macs=target)
+
+
+def fixed_paths(model: DiT, image_size: Grid) -> dict[str, int]:
+    """MACs (convention `matmul`) of the paths through a routing grid that no image decides, gates apart."""
+    plain = grid_costs(model.shape, image_size, model.num_classes)
+    costs, columns = model.costs(image_size), model.routing.columns
+    return {
+        DIAGONAL: plain.base,
+        _fully_name(model): plain.fully(columns),
+        "fully, patch embeddings in three columns": plain.fully(COLUMNS_AS_PRINTED),
+        CHEAPEST: plain.cheapest(),
+        "all gates, if every scale is live": sum(map(sum, costs.row_gates)) + sum(map(sum, costs.column_gates)),
+    }
+
+
+def _fully_name(model: DiT) -> str:
+    return f"fully, patch embeddings in columns {', '.join(map(str, model.routing.columns))}"

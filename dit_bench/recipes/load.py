@@ -90,6 +90,11 @@ def _check_references(recipe: Recipe, source: YamlSource) -> None:
         spoken_of.append((("reference_row",), recipe.reference_row))
     if recipe.base is not None and recipe.base.row is not None:
         spoken_of.append((("base", "row"), recipe.base.row))
+    spoken_of += [
+        (("rows", index, "reference"), row.reference)
+        for index, row in enumerate(recipe.rows)
+        if row.reference is not None
+    ]
     for index, claim in enumerate(recipe.claims):
         spoken_of += [(("claims", index, "higher"), claim.higher), (("claims", index, "lower"), claim.lower)]
     for path, row_id in spoken_of:

@@ -60,6 +60,7 @@ def resolve(
     """
     _check_row(loaded, row_id)
     _check_profile(loaded, profile)
+    _check_row_has_profile(loaded, row_id, profile)
     values, origins = _merged(loaded, row_id, profile)
     for path, value in parse_overrides(overrides).items():
         values[path] = value
@@ -78,20 +79,24 @@ def resolve_rows(
     overrides: Sequence[str] = (),
     seeds: Sequence[int] = (),
 ) -> list[ResolvedRow]:
-    """Resolve the named rows, or all rows when none is named; see `resolve`."""
+    """Resolve the named rows, or all rows of the profile when none is named; see `resolve`."""
     for row_id in row_ids:
         _check_row(loaded, row_id)
-    chosen = dict.fromkeys(row_ids or loaded.recipe.row_ids)
+    _check_profile(loaded, profile)
+    chosen = dict.fromkeys(row_ids or [row.id for row in loaded.recipe.rows_of(profile)])
     return [resolve(loaded, row_id, profile, overrides, seeds) for row_id in chosen]
 
 
 def planned_runs(rows: Sequence[ResolvedRow]) -> list[PlannedRun]:
-    """All runs that the rows need, each once, seed by seed, so that every row has its first seed early."""
+    """All runs that the rows need, each once, seed by seed, so that every row has its first seed early.
+
+    Rows that are never run (`not_run`, `not_implemented`) need none.
+    """
     plans: dict[tuple[int, str], PlannedRun] = {}
     most = max((len(row.seeds) for row in rows), default=0)
     for repeat in range(most):
         for row in rows:
-            if repeat < len(row.seeds):
+            if row.row.runs and repeat < len(row.seeds):
                 seed = row.seeds[repeat]
                 key = (seed, canonical_json(row.settings))
                 shown_by = plans[key].row_ids if key in plans else ()
@@ -103,6 +108,17 @@ def _check_row(loaded: LoadedRecipe, row_id: str) -> None:
     if row_id not in loaded.recipe.row_ids:
         remedy = did_you_mean(row_id, loaded.recipe.row_ids)
         raise RecipeError(f"unknown row '{row_id}'", file=loaded.source.shown, remedy=remedy)
+
+
+def _check_row_has_profile(loaded: LoadedRecipe, row_id: str, profile: str) -> None:
+    row = loaded.recipe.row(row_id)
+    if not row.belongs_to(profile):
+        raise RecipeError(
+            f"row '{row_id}' has no profile '{profile}'",
+            file=loaded.source.shown,
+            remedy=f"it has {', '.join(row.only_in or [])}; rows with {profile}: "
+            + ", ".join(other.id for other in loaded.recipe.rows_of(profile)),
+        )
 
 
 def profiles_of(loaded: LoadedRecipe) -> list[str]:

@@ -8,18 +8,21 @@ from pydantic import Field, model_validator
 
 from dit_bench.recipes.metrics import MetricName
 from dit_bench.recipes.partial import PartialSettings
-from dit_bench.recipes.settings import NonNegativeFloat, NonNegativeInt, PositiveFloat, Strict
+from dit_bench.recipes.settings import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Strict
 
 ProfileName = Literal["smoke", "mini", "paper"]
 PROFILES: tuple[str, ...] = get_args(ProfileName)
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Text = Annotated[str, Field(min_length=1)]
+ConventionName = Literal["matmul", "mmcv", "mmcv-layernorm", "fvcore"]
+"""How a printed cost was counted; `cost.conventions` says what each name includes."""
 NOTHING_GIVEN = PartialSettings()
 
 
 class Headings(Strict):
     """The paper's own headings of the columns that we name by `Printed`'s keys."""
 
+    params_m: Text | None = None
     gmacs: Text | None = None
     top1_percent: Text | None = None
 
@@ -40,6 +43,10 @@ class Printed(Strict):
 
     gmacs: PositiveFloat | None = None
     top1_percent: NonNegativeFloat | None = None
+    top1_error_percent: NonNegativeFloat | None = None
+    """Top-1 error, in tables that print it under the heading of the accuracy."""
+    params_m: PositiveFloat | None = None
+    """Parameters in millions."""
     top1_difference: float | None = None
     """In brackets behind the accuracy: percentage points above the reference row."""
     gmacs_ratio: PositiveFloat | None = None
@@ -84,15 +91,47 @@ class RowProfiles(Strict):
     paper: PartialSettings = NOTHING_GIVEN
 
 
+class Stage(Strict):
+    """One stage of a pyramid: P, C, R, N, E of PVT Table 1, and the number of blocks."""
+
+    patch_size: PositiveInt
+    embed_dim: PositiveInt
+    sr_ratio: PositiveInt
+    num_heads: PositiveInt
+    mlp_ratio: PositiveInt
+    depth: PositiveInt
+
+
 class Row(Strict):
     """One line of a table: one model under one setting."""
 
     id: Slug
     label: Text
     printed: Printed = Printed()
+    convention: ConventionName = "matmul"
+    """How the paper counted this row's printed cost."""
+    architecture: list[Stage] | None = None
+    """The stages, in tables that print them."""
+    reference: Slug | None = None
+    """The row that this one is measured against, where it is another than the table's."""
     settings: PartialSettings = NOTHING_GIVEN
     profiles: RowProfiles = RowProfiles()
+    only_in: Annotated[list[ProfileName], Field(min_length=1)] | None = None
+    """Profiles that have this row; all of them if None."""
+    not_run: Text | None = None
+    """Why the row is never trained here, although its model exists."""
+    not_implemented: Text | None = None
+    """Why there is no model for the row at all."""
     note: Text | None = None
+
+    def belongs_to(self, profile: str) -> bool:
+        """Whether a profile has this row."""
+        return self.only_in is None or profile in self.only_in
+
+    @property
+    def runs(self) -> bool:
+        """Whether runs of the row can be made."""
+        return self.not_run is None and self.not_implemented is None
 
 
 class Claim(Strict):
@@ -126,8 +165,10 @@ class Recipe(Layered):
 
     title: Text
     kind: Literal["table", "figure"]
-    figure: Literal["routing", "skips"] | None = None
-    """What a figure recipe draws: routing overlays, or skipped tokens per node over a data set."""
+    figure: Literal["routing", "skips", "growth"] | None = None
+    """What a figure recipe draws: routing overlays, skipped tokens per node of a data set, or MACs over input sizes."""
+    input_sizes_px: Annotated[list[PositiveInt], Field(min_length=2)] | None = None
+    """Sides of the inputs that a figure of kind growth counts at."""
     paper: Paper
     base: BaseColumn | None = None
     reference_row: Slug | None = None
@@ -138,9 +179,11 @@ class Recipe(Layered):
     @model_validator(mode="after")
     def _kind_fits(self) -> Recipe:
         if self.kind == "figure" and self.figure is None:
-            raise ValueError("a recipe of kind 'figure' needs the key 'figure' (routing or skips)")
+            raise ValueError("a recipe of kind 'figure' needs the key 'figure' (routing, skips or growth)")
         if self.kind == "figure" and self.claims:
             raise ValueError("a recipe of kind 'figure' has no claims")
+        if (self.figure == "growth") != (self.input_sizes_px is not None):
+            raise ValueError("the key 'input_sizes_px' belongs to figures of kind 'growth', and they need it")
         if self.kind == "table" and self.figure is not None:
             raise ValueError("the key 'figure' belongs to recipes of kind 'figure'")
         return self
@@ -148,6 +191,10 @@ class Recipe(Layered):
     def row(self, row_id: str) -> Row:
         """The row with that id, which must exist."""
         return next(row for row in self.rows if row.id == row_id)
+
+    def rows_of(self, profile: str) -> list[Row]:
+        """The rows that a profile has, in the order of the table."""
+        return [row for row in self.rows if row.belongs_to(profile)]
 
     @property
     def row_ids(self) -> list[str]:

@@ -11,8 +11,15 @@ from dit_bench.report.statistics import ClaimVerdict, Comparison, Interval
 CellKind = Literal["label", "printed", "derived", "measured", "verdict", "runs", "missing"]
 """`printed` stands in the paper; `derived` was computed from printed figures; `measured` comes from runs."""
 
-Section = Literal["result", "cost"]
-"""Tables on paper are cut into the comparison with the print and the cost of each row."""
+Section = Literal["static", "paths", "result", "cost"]
+"""Tables on paper are cut: what is counted without data, the fixed paths of routed rows, the comparison of runs with
+the print, and the cost of each row."""
+SECTION_HEADINGS: dict[Section, str] = {
+    "static": "Counted, without data or weights:",
+    "paths": "Routed rows, GMACs (matrix products) of the paths that no image decides:",
+    "result": "Runs:",
+    "cost": "Cost of each row:",
+}
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,19 @@ class Table:
     def section(self, section: Section) -> tuple[Column, ...]:
         """The columns of one section, the row's label first."""
         return tuple(column for column in self.columns if column.section == section or column.key == "label")
+
+    @property
+    def sections(self) -> list[Section]:
+        """The sections that the table has, in reading order."""
+        present = {column.section for column in self.columns if column.key != "label"}
+        return [section for section in SECTION_HEADINGS if section in present]
+
+    def rows_in(self, section: Section) -> list[TableRow]:
+        """The rows of one section: all of them, but only routed rows among the fixed paths."""
+        if section != "paths":
+            return list(self.rows)
+        keys = [column.key for column in self.columns if column.section == "paths"]
+        return [row for row in self.rows if any(row.cells[key].kind != "missing" for key in keys)]
 
 
 def missing(text: str = MISSING) -> Cell:

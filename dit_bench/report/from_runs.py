@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dit_bench.recipes.load import LoadedRecipe
-from dit_bench.recipes.resolve import ResolvedRow
-from dit_bench.recipes.schema import Printed
+from dit_bench.recipes.printed import printed_top1
+from dit_bench.recipes.resolve import ResolvedRow, resolve_rows
+from dit_bench.recipes.schema import Recipe, Row, Stage
+from dit_bench.report.cells import Table
 from dit_bench.report.inputs import ClaimSpec, RowSpec, RunSummary, TableSpec
+from dit_bench.report.static_cells import Counted
+from dit_bench.report.static_table import static_table
 from dit_bench.runs.read import FinishedRun
 from dit_bench.runs.store import RunStore
 
@@ -16,14 +21,19 @@ FIXED_COST_VARIANTS = frozenset({"fully", "diagonal", "cheapest", "static", "ran
 
 
 def table_spec(loaded: LoadedRecipe, rows: Sequence[ResolvedRow], command: str) -> TableSpec:
-    """The table of a recipe under the profile of its resolved rows; rows that were not asked for keep their line."""
+    """The table of a recipe under the profile of its resolved rows; rows that were not asked for keep their line.
+
+    Rows that the profile does not have are named in a note.
+    """
     recipe, profile = loaded.recipe, rows[0].profile
+    listed = recipe.rows_of(profile)
+    ids = {row.id for row in listed}
     fixed = {row.row.id for row in rows if row.settings.routing.variant in FIXED_COST_VARIANTS}
     headings = recipe.paper.metric_headings
     return TableSpec(
         title=recipe.title,
         paper_headings={key: value for key, value in headings.model_dump().items() if value is not None},
-        rows=[RowSpec(row.id, row.label, _printed(row.printed), row.note or "") for row in recipe.rows],
+        rows=[_row_spec(row, recipe, ids) for row in _named_after_models(rows, listed)],
         reference_row=recipe.reference_row,
         base_label=recipe.base.label if recipe.base else "PVTv2",
         base_printed_gmacs=recipe.base.printed_gmacs if recipe.base else None,
@@ -38,16 +48,92 @@ def table_spec(loaded: LoadedRecipe, rows: Sequence[ResolvedRow], command: str) 
                 deterministic=claim.metric.startswith("gmacs") and {claim.higher, claim.lower} <= fixed,
             )
             for claim in recipe.claims
+            if {claim.higher, claim.lower} <= ids
         ],
         profile=profile,
         comparable=profile == "paper",
         command=command,
         base_row=recipe.base.row if recipe.base else None,
+        extra_notes=[*_accuracy_notes(recipe), *_profile_notes(recipe, profile)],
     )
 
 
-def _printed(printed: Printed) -> dict[str, float]:
-    return {key: value for key, value in printed.model_dump().items() if value is not None}
+def counted_table(counts: Sequence[tuple[ResolvedRow, Counted]], convention: str | None = None) -> Table:
+    """The table of rows that were only counted, maybe at other input sizes than their own.
+
+    `convention` compares all rows with the print by that one. What a paper prints stands beside the count at the
+    row's own input size and nowhere else.
+    """
+    rows = list({row.row.id: row for row, _ in counts}.values())
+    loaded, own = rows[0].recipe, all(_at_own_size(row, count) for row, count in counts)
+    spec = table_spec(loaded, rows, f"dit-bench flops {loaded.name} --profile {rows[0].profile}")
+    given = {row.id: row for row in spec.rows}
+    sizes = {count.image_size for _, count in counts}
+    listed, by_row = [], {}
+    for row, count in counts:
+        entry = given[row.row.id]
+        if not own:
+            height, width = count.image_size
+            size = f"{height}x{width}"
+            entry = replace(entry, id=f"{entry.id}@{size}", reference=None, note="")
+            entry = replace(entry, label=f"{entry.label}, {size}") if len(sizes) > 1 else entry
+        listed.append(entry)
+        by_row[entry.id] = count
+    if not own:
+        asked = " ".join(f"--image-size {height}x{width}" for height, width in sorted(sizes))
+        spec = replace(spec, comparable=False, command=f"{spec.command} {asked}")
+    notes = _profile_notes(loaded.recipe, rows[0].profile)
+    spec = replace(spec, rows=listed, claims=[], reference_row=None, base_row=None, extra_notes=notes)
+    return static_table(spec, printed_stages(loaded) if own else {}, by_row, convention)
+
+
+def printed_stages(loaded: LoadedRecipe) -> dict[str, list[Stage]]:
+    """The architectures that a recipe prints, by row."""
+    return {row.id: row.architecture for row in loaded.recipe.rows if row.architecture is not None}
+
+
+def _at_own_size(row: ResolvedRow, count: Counted) -> bool:
+    side_px = row.settings.data.image_size_px
+    return count.image_size == (side_px, side_px)
+
+
+def _named_after_models(rows: Sequence[ResolvedRow], listed: Sequence[Row]) -> list[Row]:
+    """Rows that stand for published sizes say which small model they are, where a table has several sizes."""
+    if rows[0].profile == "paper" or all(row.reference is None for row in listed):
+        return list(listed)
+    models = {row.row.id: row.settings.model.name for row in resolve_rows(rows[0].recipe, [], rows[0].profile)}
+    return [row.model_copy(update={"label": f"{row.label}: {models[row.id]}"}) for row in listed]
+
+
+def _row_spec(row: Row, recipe: Recipe, listed: set[str]) -> RowSpec:
+    printed = {key: value for key, value in row.printed.model_dump().items() if value is not None}
+    printed.pop("top1_error_percent", None)
+    accuracy = printed_top1(row.printed)
+    if accuracy is not None:
+        printed["top1_percent"] = accuracy
+    reference = row.reference if row.reference in listed else None
+    return RowSpec(
+        row.id,
+        row.label,
+        printed,
+        row.note or "",
+        reference=reference,
+        base_printed_gmacs=recipe.row(reference).printed.gmacs if reference else None,
+        convention=row.convention,
+        unavailable=row.not_implemented or row.not_run or "",
+    )
+
+
+def _accuracy_notes(recipe: Recipe) -> list[str]:
+    if all(row.printed.top1_error_percent is None for row in recipe.rows):
+        return []
+    heading = recipe.paper.metric_headings.top1_percent
+    return [f'The printed column "{heading}" holds top-1 error rates; shown here is the accuracy, 100 − error.']
+
+
+def _profile_notes(recipe: Recipe, profile: str) -> list[str]:
+    others = [row.label for row in recipe.rows if not row.belongs_to(profile)]
+    return [f"Rows that profile {profile} does not have: {', '.join(others)}."] if others else []
 
 
 def summaries(rows: Sequence[ResolvedRow], store: RunStore) -> list[RunSummary]:

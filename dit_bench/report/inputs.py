@@ -35,6 +35,14 @@ class RowSpec:
     printed: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
     printed_decimals: Mapping[str, int] = field(default_factory=dict)
+    reference: str | None = None
+    """The row that this one is measured against, where it is another than the table's."""
+    base_printed_gmacs: float | None = None
+    """Printed cost of the base of this row's savings, where it is another than the table's."""
+    convention: str = "matmul"
+    """How the printed cost was counted."""
+    unavailable: str = ""
+    """Why there are no runs of the row, if there can be none."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,23 @@ class TableSpec:
     command: str
     base_row: str | None = None
     quality: Quality = Quality()
+    extra_notes: Sequence[str] = ()
+    """What else a reader needs to know, beside the conventions that every table explains."""
+
+    def reference_of(self, row: RowSpec) -> str | None:
+        """The row that `row` is measured against; None if it is such a row itself, or there is none."""
+        if row.reference is not None:
+            return row.reference
+        return None if row.id in self.references else self.reference_row
+
+    def base_printed_of(self, row: RowSpec) -> float | None:
+        """Printed cost of the base of the row's savings."""
+        return self.base_printed_gmacs if row.base_printed_gmacs is None else row.base_printed_gmacs
+
+    @property
+    def references(self) -> set[str]:
+        """Rows that others are measured against."""
+        return {row for row in (self.reference_row, *(row.reference for row in self.rows)) if row is not None}
 
     def __post_init__(self) -> None:
         ids = [row.id for row in self.rows]
@@ -81,6 +106,7 @@ class TableSpec:
         named = [
             self.reference_row,
             self.base_row,
+            *(row.reference for row in self.rows),
             *(row for claim in self.claims for row in (claim.higher, claim.lower)),
         ]
         assert all(row is None or row in ids for row in named), f"{named} names a row that is not in {ids}"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
-from dit_bench.report.cells import Cell, Column, Table
+from dit_bench.report.cells import SECTION_HEADINGS, Cell, Column, Table, TableRow, missing
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -36,12 +36,16 @@ def render_latex(table: Table) -> str:
     """The table as a `table` environment that needs the packages adjustbox and booktabs; run ids stand in comments."""
     lines = ["% Needs \\usepackage{adjustbox,booktabs}.", f"% Made with: {_comment(table.command)}"]
     for row in table.rows:
-        run_ids = row.cells["runs"].value
+        run_ids = row.cells.get("runs", missing()).value
         lines.append(f"% {_comment(row.id)}: {', '.join(run_ids) if isinstance(run_ids, tuple) else 'no data'}")
     lines += [r"\begin{table}", r"\centering", f"\\caption{{{escape(table.caption)}}}", r"\footnotesize"]
-    lines += _tabular(table, table.section("result"))
-    costs = [column for column in table.section("cost") if column.key != "runs"]
-    lines += [r"\par\medskip", *_tabular(table, costs)]
+    for position, section in enumerate(table.sections):
+        if position:
+            lines.append(r"\par\medskip")
+        if len(table.sections) > 2:
+            lines.append(rf"{escape(SECTION_HEADINGS[section])}\par")
+        columns = [column for column in table.section(section) if column.key != "runs"]
+        lines += _tabular(columns, table.rows_in(section))
     if table.claims:
         lines += [r"\par\medskip", r"\begin{itemize}"]
         for claim in table.claims:
@@ -58,7 +62,7 @@ def escape(text: str) -> str:
     return re.sub('"([^"]*)"', r"``\1''", escaped)
 
 
-def _tabular(table: Table, columns: Sequence[Column]) -> list[str]:
+def _tabular(columns: Sequence[Column], rows: Sequence[TableRow]) -> list[str]:
     alignment = "".join("l" if column.key == "label" or column.name == "verdict" else "r" for column in columns)
     heads, rules, names, position = [], [], [], 1
     for group, members in groupby(columns, key=lambda column: column.group):
@@ -71,7 +75,7 @@ def _tabular(table: Table, columns: Sequence[Column]) -> list[str]:
         position += span
     lines = [r"\begin{adjustbox}{max width=\linewidth}", f"\\begin{{tabular}}{{{alignment}}}", r"\toprule"]
     lines += [" & ".join(heads) + r" \\", "".join(rules), " & ".join(names) + r" \\", r"\midrule"]
-    for row in table.rows:
+    for row in rows:
         lines.append(" & ".join(_text(row.cells[column.key]) for column in columns) + r" \\")
     return [*lines, r"\bottomrule", r"\end{tabular}", r"\end{adjustbox}"]
 

@@ -1,8 +1,6 @@
 """A table as GitHub Markdown: the comparison with the print, the claims, the costs, and the notes."""
 
-from collections.abc import Sequence
-
-from dit_bench.report.cells import Cell, Column, Table
+from dit_bench.report.cells import SECTION_HEADINGS, Cell, Section, Table
 
 _SPECIAL = str.maketrans({"|": r"\|", "<": "&lt;", "*": r"\*", "_": r"\_", "`": r"\`"})
 
@@ -12,10 +10,12 @@ def render_markdown(table: Table) -> str:
     blocks = [f"**{escape(table.title)}**", escape(table.caption.removeprefix(table.title).strip())]
     if table.caption.startswith(table.title):
         blocks = [f"**{escape(table.title)}** {blocks[1]}"]
-    blocks.append(_section(table, table.section("result")))
-    if table.claims:
-        blocks += ["Claims of the paper:", _claims(table)]
-    blocks += ["Cost of each row:", _section(table, table.section("cost"))]
+    for section in table.sections:
+        if section == "cost" and table.claims:
+            blocks += ["Claims of the paper:", _claims(table)]
+        if section == "cost" or len(table.sections) > 2:
+            blocks.append(SECTION_HEADINGS[section])
+        blocks.append(_section(table, section))
     blocks.append("\n".join(f"- {escape(note)}" for note in table.notes))
     blocks.append(f"Made with `{table.command}`.")
     return "\n\n".join(blocks) + "\n"
@@ -26,8 +26,9 @@ def escape(text: str) -> str:
     return " ".join(text.translate(_SPECIAL).split())
 
 
-def _section(table: Table, columns: Sequence[Column]) -> str:
-    cells = [[row.cells[column.key] for column in columns] for row in table.rows]
+def _section(table: Table, section: Section) -> str:
+    columns = table.section(section)
+    cells = [[row.cells[column.key] for column in columns] for row in table.rows_in(section)]
     left = [column.key in ("label", "runs") or column.name == "verdict" for column in columns]
     return _grid(
         [escape(column.heading) for column in columns],

@@ -10,12 +10,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dit_bench.report.cells import Cell, Column, Table
+from dit_bench.report.cells import SECTION_HEADINGS, Cell, Column, Table, TableRow
 
 _STYLES = {
     "match": "green",
     "reproduced": "green",
     "within noise": "cyan",
+    "within one unit": "cyan",
     "undecided": "yellow",
     "differs": "red",
     "contradicted": "red",
@@ -33,10 +34,12 @@ def render_rich(table: Table, width: int) -> Group:
     """
     parts: list[RenderableType] = [Text(table.caption), Text()]
     dropped: list[Column] = []
-    for section in ("result", "cost"):
+    for section in table.sections:
         columns = _fitting(table, table.section(section), width)
         dropped += [column for column in table.section(section) if column not in columns]
-        parts += [_grid(table, columns), Text()]
+        if len(table.sections) > 2:
+            parts.append(Text(SECTION_HEADINGS[section], style="bold"))
+        parts += [_grid(table, columns, table.rows_in(section)), Text()]
     if dropped:
         names = "; ".join(column.heading for column in dropped)
         parts.append(Text(f"Not shown in {width} columns: {names}.\n", style="dim"))
@@ -88,12 +91,12 @@ def _text(cell: Cell) -> str:
     return f"{cell.text}\n{cell.detail}" if cell.detail else cell.text
 
 
-def _grid(table: Table, columns: Sequence[Column]) -> RichTable:
+def _grid(table: Table, columns: Sequence[Column], rows: Sequence[TableRow]) -> RichTable:
     grid = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
     for column in columns:
         left = column.key in ("label", "runs") or column.name == "verdict"
         grid.add_column(_heading(table, column), justify="left" if left else "right", overflow="fold")
-    for row in table.rows:
+    for row in rows:
         cells = [row.cells[column.key] for column in columns]
         grid.add_row(*(Text(_text(cell), style=_style(cell)) for cell in cells))
     return grid

@@ -111,8 +111,9 @@ def _mac_cells(spec: TableSpec, row: RowSpec, runs: list[RunSummary], decimals: 
     ratio = summarise(ratios) if ratios else None
     printed = _printed(row, GMACS)
     relative = None
-    if printed and spec.base_printed_gmacs:
-        relative = printed_ratio(printed, printed_figure(spec.base_printed_gmacs))
+    base_printed = spec.base_printed_of(row)
+    if printed and base_printed:
+        relative = printed_ratio(printed, printed_figure(base_printed))
     judged = (printed, ours, decimals) if spec.comparable else (relative, ratio, RATIO_DECIMALS)
     return {
         "printed_gmacs": _printed_cell(row, GMACS),
@@ -133,13 +134,14 @@ def _quality_cells(spec: TableSpec, row: RowSpec, listed: dict[str, list[RunSumm
         cell = Cell(f"{cell.text} ({ours.n})", ours.mean, "measured", ours.sd, ours.interval, ours.n)
     cells = {"printed_quality": _printed_cell(row, metric), "quality": cell}
 
-    is_reference = row.id == spec.reference_row
+    is_reference = row.id in spec.references
+    reference = spec.reference_of(row)
     printed, comparison = None, None
-    if is_reference or spec.reference_row is None:
+    if reference is None:
         cells |= {"printed_difference": missing(), "difference": missing()}
     else:
-        printed, printed_cell = _printed_difference(spec, row)
-        comparison = compare_by_seed(values, metric_by_seed(listed[spec.reference_row], metric))
+        printed, printed_cell = _printed_difference(spec, row, reference)
+        comparison = compare_by_seed(values, metric_by_seed(listed[reference], metric))
         difference = missing()
         if comparison:
             text = with_sd(signed(comparison.mean, QUALITY_DECIMALS), comparison.sd, QUALITY_DECIMALS)
@@ -169,12 +171,12 @@ def _printed_cell(row: RowSpec, key: str, *, sign: bool = False) -> Cell:
     return Cell((signed if sign else fixed)(row.printed[key], decimals), row.printed[key], "printed")
 
 
-def _printed_difference(spec: TableSpec, row: RowSpec) -> tuple[PrintedFigure | None, Cell]:
+def _printed_difference(spec: TableSpec, row: RowSpec, reference_id: str) -> tuple[PrintedFigure | None, Cell]:
     """The bracketed difference where the paper prints one, else computed from the two printed figures."""
     stated = _printed(row, spec.quality.difference)
     if stated:
         return stated, _printed_cell(row, spec.quality.difference, sign=True)
-    reference = next(other for other in spec.rows if other.id == spec.reference_row)
+    reference = next(other for other in spec.rows if other.id == reference_id)
     own, theirs = _printed(row, spec.quality.metric), _printed(reference, spec.quality.metric)
     if own is None or theirs is None:
         return None, missing()
@@ -214,7 +216,9 @@ def _verdict_cell(
 
 
 def _reference_label(spec: TableSpec) -> str:
-    return next(row.label for row in spec.rows if row.id == spec.reference_row)
+    """What the notes call the rows that others are measured against."""
+    labels = [row.label for row in spec.rows if row.id in spec.references]
+    return f"row {labels[0]}" if len(labels) == 1 else "reference row of the same size"
 
 
 def _caption(spec: TableSpec, listed: dict[str, list[RunSummary]]) -> str:
@@ -222,7 +226,7 @@ def _caption(spec: TableSpec, listed: dict[str, list[RunSummary]]) -> str:
     made = f"profile {spec.profile}, " + (f"seeds {', '.join(map(str, seeds))}" if seeds else "no runs yet")
     caption = f"{spec.title} ({made})."
     if not spec.comparable:
-        relative = f"differences to the row {_reference_label(spec)} and " if spec.reference_row else ""
+        relative = f"differences to the {_reference_label(spec)} and " if spec.references else ""
         caption += (
             f" Profile {spec.profile} uses other data than the paper, so absolute figures get no verdict:"
             f" it is on {relative}MACs relative to {spec.base_label}."
@@ -240,9 +244,9 @@ def _notes(spec: TableSpec) -> tuple[str, ...]:
         "match: ours rounds to the print; within noise: the print lies in the 95 % interval of our mean (in brackets);"
         " differs: neither. One seed has no interval.",
     ]
-    if spec.reference_row:
+    if spec.references:
         notes.append(
-            f"Δ: difference to the row {_reference_label(spec)}, paired by seed where two seeds or more are shared;"
+            f"Δ: difference to the {_reference_label(spec)}, paired by seed where two seeds or more are shared;"
             " differences and ratios that the paper does not print are computed from its printed figures and judged"
             " with the rounding of both."
         )
@@ -252,5 +256,12 @@ def _notes(spec: TableSpec) -> tuple[str, ...]:
     )
     if spec.claims:
         notes.append("p values are two-sided and not corrected for the number of claims.")
-    notes += [f"{row.label}: {row.note}" for row in spec.rows if row.note]
-    return tuple(notes)
+    return (*notes, *row_notes(spec))
+
+
+def row_notes(spec: TableSpec) -> list[str]:
+    """What there is to know about this table and its rows in particular."""
+    notes = list(spec.extra_notes)
+    for row in spec.rows:
+        notes += [f"{row.label}: {text}" for text in (row.unavailable, row.note) if text]
+    return notes

@@ -15,11 +15,11 @@ def _completions(arguments: list[str], incomplete: str) -> list[str]:
 def test_verbs_recipes_rows_and_profiles() -> None:
     assert _completions([], "") == list(VERBS)
     for verb in ("train", "eval", "flops", "ablate", "show"):
-        assert _completions([verb], "dit/t") == ["dit/table6", "dit/table7", "dit/table8"]
+        assert _completions([verb], "dit/t") == ["dit/table1", "dit/table6", "dit/table7", "dit/table8"]
         assert _completions([verb, "dit/table6", "--row"], "") == ["static", "dynamic", "fully"]
         assert _completions([verb, "dit/table6", "--row", "static", "--row"], "d") == ["dynamic"]
         assert _completions([verb, "dit/table6", "--profile"], "s") == ["smoke"]
-    assert _completions(["plot"], "") == ["routing", "skips", "tradeoff"]
+    assert _completions(["plot"], "") == ["routing", "skips", "tradeoff", "growth"]
     assert _completions(["plot"], "dit/f") == ["dit/fig3", "dit/fig4"]
     assert _completions(["plot", "routing"], "") == recipe_names()
     assert _completions(["plot", "routing", "dit/table7", "--row"], "a") == ["attention"]

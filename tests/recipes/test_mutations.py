@@ -82,12 +82,15 @@ def test_slips_in_files_are_refused_by_loading(path: Path, tmp_path: Path, monke
     shutil.copytree(ROOT, copy)
     monkeypatch.setattr(names, "recipes_root", lambda: copy)
     target = copy / path.relative_to(ROOT)
-    entry = "dit/table6" if _model(path) is Fragment else path.relative_to(ROOT).with_suffix("").as_posix()
+    entry = path.relative_to(ROOT).with_suffix("").as_posix()
+    if _model(path) is Fragment:
+        entry = {"base/pvt": "pvt/table2"}.get(entry, "dit/table6")
     lines = path.read_text(encoding="utf-8").splitlines()
+    lines_with_keys = set(read_yaml(path, path.name).lines.values())
     tried = 0
     for number, line in enumerate(lines):
-        key, colon, _ = line.lstrip(" -").partition(":")
-        if not colon or key.startswith("#"):
+        key, colon, _ = line.lstrip(" -{").partition(":")
+        if not colon or number + 1 not in lines_with_keys or " " in key:
             continue
         mutated = [*lines[:number], line.replace(key, key[1:] or "x", 1), *lines[number + 1 :]]
         target.write_text("\n".join(mutated), encoding="utf-8")
@@ -96,4 +99,4 @@ def test_slips_in_files_are_refused_by_loading(path: Path, tmp_path: Path, monke
         assert str(caught.value).startswith(f"recipes/{path.relative_to(ROOT).as_posix()}:{number + 1}: ")
         assert f"'{key}'" in (caught.value.remedy or "")
         tried += 1
-    assert tried > 8
+    assert tried > 4

@@ -8,7 +8,7 @@ import pytest
 
 from dit_bench.recipes.load import LoadedRecipe, load_recipe
 from dit_bench.recipes.names import recipe_names
-from dit_bench.recipes.resolve import KEPT_WITHOUT_GATES, profiles_of, resolve, resolve_rows
+from dit_bench.recipes.resolve import KEPT_WITHOUT_GATES, ResolvedRow, profiles_of, resolve, resolve_rows
 from dit_bench.recipes.schema import PROFILES
 from dit_bench.recipes.settings import RoutingSettings
 
@@ -35,8 +35,9 @@ SHARED = [
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_row_resolves_in_every_profile(name: str) -> None:
     loaded = load_recipe(name)
-    assert profiles_of(loaded) == list(PROFILES)
-    for profile in PROFILES:
+    expected = ["paper"] if name.startswith("pvt/") else list(PROFILES)
+    assert profiles_of(loaded) == expected
+    for profile in expected:
         for row in resolve_rows(loaded, [], profile):
             assert row.settings.data.dataset == ("imagenet" if profile == "paper" else "digit_scenes")
 
@@ -94,7 +95,10 @@ def test_rows_that_are_the_same_run_share_it(profile: str) -> None:
 @pytest.mark.parametrize("name", recipe_names())
 @pytest.mark.parametrize("profile", PROFILES)
 def test_different_rows_of_a_table_are_different_runs(name: str, profile: str) -> None:
-    rows = resolve_rows(load_recipe(name), [], profile)
+    loaded = load_recipe(name)
+    if profile not in profiles_of(loaded):
+        pytest.skip(f"{name} has no profile {profile}")
+    rows = [row for row in resolve_rows(loaded, [], profile) if row.row.runs]
     assert len({row.settings.model_dump_json() for row in rows}) == len(rows)
 
 
@@ -115,6 +119,35 @@ def test_rows_of_tables_6_and_7_differ_in_the_variant_only(name: str, profile: s
         differing = _differing(left, right, loaded, profile)
         assert "routing.variant" in differing
         assert differing - {"routing.variant"} <= of_learned_gates
+
+
+def test_table_1_at_the_published_sizes() -> None:
+    """A4 of the training recipe: drop path and clipping go with the size; budgets are the printed ratios."""
+    rows = {row.row.id: row.settings for row in resolve_rows(load_recipe("dit/table1"), [], "paper")}
+    assert len(rows) == 24
+    large = {f"{family}-b{size}" for family in ("pvt-v2", "dit") for size in (3, 4, 5)} | {"pvt-large"}
+    for name, settings in rows.items():
+        expected = (0.3, 1.0) if name in large else (0.1, None)
+        assert (settings.model.drop_path_rate, settings.optimiser.clip_grad_norm) == expected, name
+    printed = {row.id: row.printed.gmacs for row in load_recipe("dit/table1").recipe.rows}
+    for size in range(1, 6):
+        own, base = printed[f"dit-b{size}"], printed[f"pvt-v2-b{size}"]
+        assert own is not None
+        assert base is not None
+        assert rows[f"dit-b{size}"].routing.budget_ratio == pytest.approx(own / base, abs=5e-4)
+
+
+def test_the_same_model_is_printed_alike_in_both_papers() -> None:
+    """DiT Table 1 took its rows over from PVT Table 2, apart from the accuracies of other trainings."""
+    ours, theirs = ({row.settings.model.name: row.row.printed for row in _paper_rows(n)} for n in ("dit", "pvt"))
+    shared = set(ours) & set(theirs)
+    assert len(shared) == 7
+    for name in shared:
+        assert (ours[name].params_m, ours[name].gmacs) == (theirs[name].params_m, theirs[name].gmacs)
+
+
+def _paper_rows(paper: str) -> list[ResolvedRow]:
+    return resolve_rows(load_recipe(f"{paper}/{'table1' if paper == 'dit' else 'table2'}"), [], "paper")
 
 
 def test_the_baseline_row_is_pvt() -> None:
