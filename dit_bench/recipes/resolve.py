@@ -90,8 +90,10 @@ def resolve_rows(
 def planned_runs(rows: Sequence[ResolvedRow]) -> list[PlannedRun]:
     """All runs that the rows need, each once, seed by seed, so that every row has its first seed early.
 
-    Rows that are never run (`not_run`, `not_implemented`) need none.
+    Rows that are never run (`not_run`, `not_implemented`) need none; raises RecipeError if no other is chosen.
     """
+    if rows and not any(row.row.runs for row in rows):
+        raise _never_run(rows)
     plans: dict[tuple[int, str], PlannedRun] = {}
     most = max((len(row.seeds) for row in rows), default=0)
     for repeat in range(most):
@@ -102,6 +104,15 @@ def planned_runs(rows: Sequence[ResolvedRow]) -> list[PlannedRun]:
                 shown_by = plans[key].row_ids if key in plans else ()
                 plans[key] = PlannedRun(row.settings, seed, (*shown_by, row.row.id))
     return list(plans.values())
+
+
+def _never_run(rows: Sequence[ResolvedRow]) -> RecipeError:
+    first = rows[0]
+    reason = first.row.not_implemented or first.row.not_run
+    remedy = "count it with dit-bench flops"
+    if first.row.not_implemented is None:
+        remedy += ", or score weights with dit-bench eval --checkpoint"
+    return RecipeError(f"row '{first.row.id}' is never run: {reason}", file=first.recipe.source.shown, remedy=remedy)
 
 
 def _check_row(loaded: LoadedRecipe, row_id: str) -> None:

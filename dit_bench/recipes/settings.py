@@ -83,7 +83,7 @@ class ModelSettings(Strict):
     drop_path_rate: Fraction = 0.0
     drop_rate: Fraction = 0.0
     init_weights: str | None = None
-    """Local safetensors file of PVTv2 weights to start from (strict); None trains from scratch."""
+    """Local file of PVTv2 weights to start from (safetensors or PyTorch, strict); None trains from scratch."""
 
 
 class DataSettings(Strict):

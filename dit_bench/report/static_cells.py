@@ -8,7 +8,7 @@ from dit_bench.recipes.schema import Stage
 from dit_bench.report.cells import Cell, missing
 from dit_bench.report.inputs import GMACS, RowSpec
 from dit_bench.report.numbers import fixed, signed
-from dit_bench.report.statistics import decimals_of
+from dit_bench.report.statistics import decimals_of, mean
 
 MMCV_DECIMALS = 2
 """mmcv's counter prints two decimals; papers round those once more."""
@@ -80,10 +80,14 @@ def _rounded(value: Decimal, decimals: int) -> Decimal:
 
 
 def static_cells(
-    row: RowSpec, count: Counted, printed_stages: Sequence[Stage], convention: str | None
+    row: RowSpec,
+    count: Counted,
+    printed_stages: Sequence[Stage],
+    convention: str | None,
+    used_params_m: Sequence[float] = (),
 ) -> dict[str, Cell]:
-    """The counted cells of one row."""
-    cells = _params_cells(row, count) | _gmacs_cells(row, count, convention)
+    """The counted cells of one row; `used_params_m`: millions of parameters that each run of a routed row used."""
+    cells = _params_cells(row, count, used_params_m) | _gmacs_cells(row, count, convention)
     if printed_stages:
         cells |= _stage_cells(printed_stages, count.stages)
     for name, macs in count.paths.items():
@@ -96,12 +100,14 @@ def static_cells(
     return cells
 
 
-def _params_cells(row: RowSpec, count: Counted) -> dict[str, Cell]:
+def _params_cells(row: RowSpec, count: Counted, used_params_m: Sequence[float]) -> dict[str, Cell]:
     printed = row.printed.get("params_m")
     total = None if count.params_total is None else count.params_total / 1e6
     if total is not None and not count.paths:
         return _compared("params", "params_m", printed, total, None)
     # A routed row prints the parameters that some image used; before a run only their upper bound is known.
+    if used_params_m:
+        return _compared("params", "params_m", printed, mean(used_params_m), None)
     ours = missing(count.problem) if total is None else Cell(f"≤ {fixed(total, OUR_DECIMALS)}", total, "derived")
     return _uncompared("params", "params_m", printed, ours)
 

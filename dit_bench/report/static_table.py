@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from dit_bench.recipes.schema import Stage
 from dit_bench.report.cells import Cell, Column, Section, Table, TableRow, missing
-from dit_bench.report.inputs import GMACS, TableSpec
+from dit_bench.report.inputs import GMACS, TableSpec, metric_by_seed, runs_by_row
 from dit_bench.report.static_cells import Counted, static_cells
 from dit_bench.report.table import row_notes
 
@@ -21,12 +21,15 @@ def with_static(
 ) -> Table:
     """`table` with the counted columns before its own.
 
-    `convention` judges all rows by that one instead of the way in which each row's family was printed.
+    `convention` judges all rows by that one instead of the way in which each row's family was printed. Routed rows
+    that have runs show the parameters that these used.
     """
+    runs = runs_by_row(table.runs)
     rows = []
     for row in table.rows:
         given = next(entry for entry in spec.rows if entry.id == row.id)
-        cells = static_cells(given, counts[row.id], printed_stages.get(row.id, ()), convention)
+        used_m = list(metric_by_seed(runs.get(row.id, []), "params_valid_m").values())
+        cells = static_cells(given, counts[row.id], printed_stages.get(row.id, ()), convention, used_m)
         rows.append(TableRow(row.id, {**row.cells, **cells}))
     columns = static_columns(spec, rows, bool(printed_stages))
     rows = [TableRow(row.id, {**{column.key: missing() for column in columns}, **row.cells}) for row in rows]

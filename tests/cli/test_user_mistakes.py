@@ -83,7 +83,7 @@ def test_checkpoint_of_another_architecture(trained: Path) -> None:
     assert_one_line(done, 3, "weights.safetensors", "another architecture")
 
 
-def test_pickled_checkpoint_is_not_even_opened(trained: Path) -> None:
+def test_code_in_a_checkpoint_is_not_executed(trained: Path) -> None:
     (trained / "evil.pth").write_bytes(b"cos\nsystem\n(S'touch pwned'\ntR.")
     done = run(
         "eval", "dit/table6", "--row", "dynamic", "--profile", "smoke", "--checkpoint", "evil.pth", *TINY, cwd=trained

@@ -132,3 +132,19 @@ def test_planned_runs_come_once_and_seed_by_seed(layered: str) -> None:
         (5, ("plain",)),
     ]
     assert planned_runs([]) == []
+
+
+def test_rows_that_are_never_run_plan_nothing() -> None:
+    loaded = load_recipe("pvt/table2")
+    both = resolve_rows(loaded, ["r18-original", "r18"], "paper")
+    assert [plan.row_ids for plan in planned_runs(both)] == [("r18",)]
+    with pytest.raises(RecipeError, match="row 'r18-original' is never run: trained with the strategy of its original"):
+        planned_runs(both[:1])
+
+
+def test_a_row_belongs_to_the_profiles_that_it_names() -> None:
+    loaded = load_recipe("dit/table1")
+    assert len(resolve_rows(loaded, [], "paper")) == 24
+    assert [row.row.id for row in resolve_rows(loaded, [], "mini")][:2] == ["pvt-v2-b1", "dit-b1"]
+    with pytest.raises(RecipeError, match="row 'swin-b' has no profile 'mini'"):
+        resolve(loaded, "swin-b", "mini")

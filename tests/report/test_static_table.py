@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dit_bench.recipes.schema import Stage
 from dit_bench.report.cells import Table
-from dit_bench.report.inputs import RowSpec, TableSpec
+from dit_bench.report.inputs import RowSpec, RunSummary, TableSpec
 from dit_bench.report.render_csv import render_csv
 from dit_bench.report.render_json import render_json
 from dit_bench.report.render_latex import render_latex
@@ -108,6 +108,12 @@ def test_a_routed_row_waits_for_its_runs(table: Table) -> None:
     assert (row["params_m"], row["params_verdict"]) == ("≤ 102.657", "no data")
     assert (row["path_PVTv2 diagonal"], row["path_target of the budget"]) == ("4.027", "3.825")
     assert any("judged from runs" in note for note in table.notes)
+
+
+def test_a_routed_row_with_runs_shows_the_parameters_that_they_used() -> None:
+    runs = [RunSummary("dit", seed, f"run-{seed}", {"params_valid_m": used}) for seed, used in enumerate((55.8, 56.0))]
+    row = texts(with_static(build_table(SPEC, runs), SPEC, {}, COUNTS), "dit")
+    assert (row["params_m"], row["params_difference"], row["params_verdict"]) == ("55.900", "0.000", "match")
 
 
 def test_a_fixed_path_is_judged_at_once(table: Table) -> None:
