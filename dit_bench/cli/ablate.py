@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ def command(
     """
     from dit_bench.recipes.resolve import resolve_rows
     from dit_bench.report.files import check_target
-    from dit_bench.report.from_runs import summaries, table_spec
+    from dit_bench.report.from_runs import on_other_images, summaries, table_spec
     from dit_bench.report.render_json import render_json
     from dit_bench.report.render_rich import render_rich
     from dit_bench.report.save_table import TABLE_RENDERERS, save_table
@@ -74,6 +75,8 @@ def command(
         with reporting() as reporter:
             run_all(planned_runs(rows), JobContext(store, runtime, reporter, force))
     spec = table_spec(loaded, rows, f"dit-bench ablate {loaded.name} --profile {rows[0].profile}")
+    if spec.comparable and on_other_images(rows, store):
+        spec = replace(spec, comparable=False)
     table = build_table(spec, summaries(rows, store))
     if spec.comparable:
         from dit_bench.engine.counting import row_costs

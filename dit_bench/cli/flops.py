@@ -247,10 +247,9 @@ def _print_model(count: ModelCount, convention: str, lines: Any, depth: int) -> 
         AUDIT_HEADINGS,
         audit_cells,
         kind_cells,
-        plain_module_tree,
-        rich_module_tree,
         summary_cells,
     )
+    from dit_bench.report.module_tree import plain_module_tree, rich_module_tree
 
     title = f"{count.name} at {count.image_size[0]}x{count.image_size[1]}"
     print_table(title, ("figure", "value", "what it is"), summary_cells(count, convention))

@@ -11,6 +11,7 @@ from dit_bench.recipes.resolve import ResolvedRow, resolve_rows
 from dit_bench.recipes.schema import Recipe, Row, Stage
 from dit_bench.report.cells import Table
 from dit_bench.report.inputs import ClaimSpec, RowSpec, RunSummary, TableSpec
+from dit_bench.report.printed_accuracy import IMAGENET_VAL_IMAGES, changed_settings
 from dit_bench.report.static_cells import Counted
 from dit_bench.report.static_table import static_table
 from dit_bench.runs.read import FinishedRun
@@ -51,7 +52,7 @@ def table_spec(loaded: LoadedRecipe, rows: Sequence[ResolvedRow], command: str) 
             if {claim.higher, claim.lower} <= ids
         ],
         profile=profile,
-        comparable=profile == "paper",
+        comparable=profile == "paper" and not any(map(changed_settings, rows)),
         command=command,
         base_row=recipe.base.row if recipe.base else None,
         extra_notes=[*_accuracy_notes(recipe), *_profile_notes(recipe, profile)],
@@ -145,6 +146,12 @@ def summaries(rows: Sequence[ResolvedRow], store: RunStore) -> list[RunSummary]:
             if run is not None:
                 found.append(summary(row, run))
     return found
+
+
+def on_other_images(rows: Sequence[ResolvedRow], store: RunStore) -> bool:
+    """Whether a finished run of the rows was evaluated on another number of images than the papers' 50,000."""
+    runs = [store.find(row.settings, seed) for row in rows for seed in row.seeds]
+    return any(run is not None and run.record.num_images != IMAGENET_VAL_IMAGES for run in runs)
 
 
 def summary(row: ResolvedRow, run: FinishedRun) -> RunSummary:

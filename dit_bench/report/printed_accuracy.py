@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from dit_bench.recipes.resolve import ResolvedRow, resolve
 from dit_bench.report.numbers import fixed, signed
 from dit_bench.report.statistics import decimals_of
 
+FlatSettings = Mapping[tuple[str, ...], Any]
 IMAGENET_VAL_IMAGES = 50_000
 IMAGENET_CLASSES = 1000
 NAMED_KEYS = 3
@@ -132,6 +133,23 @@ def _other_data(conditions: Conditions) -> Sequence[str]:
     ]
 
 
+def changed_settings(row: ResolvedRow) -> list[str]:
+    """Settings of a row, as `key = value (paper's profile: value)`, that its paper profile sets otherwise.
+
+    Where the data lie, precision and what only digit scenes use are not compared.
+    """
+    paper, ours = flat(resolve(row.recipe, row.row.id, "paper").settings), flat(row.settings)
+    return _differences(ours, paper, [path for path in ours if path not in _NOT_COMPARED])
+
+
+def _differences(ours: FlatSettings, paper: FlatSettings, compared: Sequence[tuple[str, ...]]) -> list[str]:
+    return [
+        f"{'.'.join(path)} = {ours[path]} (paper's profile: {paper[path]})"
+        for path in dict.fromkeys(compared)
+        if ours[path] != paper[path]
+    ]
+
+
 def _other_settings(row: ResolvedRow, conditions: Conditions, trained_here: bool) -> Sequence[str]:
     try:
         paper = flat(resolve(row.recipe, row.row.id, "paper").settings)
@@ -141,10 +159,6 @@ def _other_settings(row: ResolvedRow, conditions: Conditions, trained_here: bool
     compared = [path for path in ours if path not in _NOT_COMPARED] if trained_here else [*_EVALUATION_KEYS]
     if conditions.crop_fraction is not None:
         compared.append(("data", "eval_crop_fraction"))
-    differing = [
-        f"{'.'.join(path)} = {ours[path]} (paper's profile: {paper[path]})"
-        for path in dict.fromkeys(compared)
-        if ours[path] != paper[path]
-    ]
+    differing = _differences(ours, paper, compared)
     more = f", and {len(differing) - NAMED_KEYS} more" if len(differing) > NAMED_KEYS else ""
     return [f"other settings: {', '.join(differing[:NAMED_KEYS])}{more}"] if differing else []

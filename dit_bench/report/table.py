@@ -227,8 +227,9 @@ def _caption(spec: TableSpec, listed: dict[str, list[RunSummary]]) -> str:
     caption = f"{spec.title} ({made})."
     if not spec.comparable:
         relative = f"differences to the {_reference_label(spec)} and " if spec.references else ""
+        other = "was run on other data or settings" if spec.profile == "paper" else "uses other data"
         caption += (
-            f" Profile {spec.profile} uses other data than the paper, so absolute figures get no verdict:"
+            f" Profile {spec.profile} {other} than the paper, so absolute figures get no verdict:"
             f" it is on {relative}MACs relative to {spec.base_label}."
         )
     return caption

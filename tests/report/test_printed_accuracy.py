@@ -8,7 +8,8 @@ import pytest
 
 from dit_bench.recipes.load import load_recipe
 from dit_bench.recipes.resolve import ResolvedRow, resolve
-from dit_bench.report.printed_accuracy import compare_with_print
+from dit_bench.report.from_runs import table_spec
+from dit_bench.report.printed_accuracy import changed_settings, compare_with_print
 
 
 @dataclass(frozen=True)
@@ -99,3 +100,14 @@ def test_error_rates_become_accuracies() -> None:
     found = compare_with_print(row, FULL, 70.0, trained_here=False)
     assert found is not None
     assert (found.printed_percent, found.text) == (68.5, "68.5; ours − printed +1.50")
+
+
+def test_what_a_command_line_changed_is_named() -> None:
+    assert changed_settings(row_of("data.root=elsewhere", "numerics.amp=off")) == []
+    (changed,) = changed_settings(row_of("optimiser.epochs=7"))
+    assert changed == "optimiser.epochs = 7 (paper's profile: 300)"
+
+
+def test_a_table_of_changed_settings_is_not_comparable() -> None:
+    assert table_spec(row_of().recipe, [row_of()], "").comparable
+    assert not table_spec(row_of().recipe, [row_of("optimiser.epochs=7")], "").comparable
