@@ -72,6 +72,8 @@ def build_model(settings: RunSettings, num_classes: int) -> nn.Module:
         model = create(settings.model.name, num_classes=num_classes, image_size=(side_px, side_px), **arguments)
     except (ValueError, TypeError, AssertionError) as error:
         raise UsageError(f"{settings.model.name} at {side_px}x{side_px}: {error}") from error
+    if isinstance(model, DiT):
+        model.compile_kernels = settings.numerics.compile
     if settings.model.init_weights is not None:
         load_into(model, read_weights(Path(settings.model.init_weights)), settings.model.init_weights)
     return model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from dit_bench.engine.allocator import keep_freed_memory
 from dit_bench.errors import UsageError
 from dit_bench.recipes.settings import NumericsSettings, RuntimeSettings
 
@@ -32,7 +33,8 @@ def resolve_device(name: str) -> torch.device:
 
 
 def prepare(runtime: RuntimeSettings) -> torch.device:
-    """Set the number of threads and deterministic algorithms; return the device."""
+    """Set the number of threads, deterministic algorithms and how memory is kept; return the device."""
+    keep_freed_memory()
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
     torch.backends.cudnn.benchmark = False

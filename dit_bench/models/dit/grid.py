@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from dit_bench.cost.formulas import Grid, PyramidShape
 from dit_bench.models.dit.masked import masked_stage
 from dit_bench.models.dit.options import RoutingOptions
-from dit_bench.models.dit.packed import packed_stage
 from dit_bench.models.dit.policies import ColumnPolicy, RoutingContext, RowPolicy, node_key
 from dit_bench.models.dit.trace import Decision, RoutingTrace, both, either
+
+StageRunner = Callable[[nn.ModuleList, Tensor, Grid, Tensor | None], Tensor]
+"""Output `(B, L, C)` of a stage's blocks for tokens on a grid, computed for the kept `(B, L)` (bool; None: all)."""
 
 
 class ColumnEmbed(nn.Module):
@@ -79,11 +81,18 @@ class RoutingGrid(nn.Module):
         return any(scale == out or (scale < out and stage + 1 <= max(self.options.columns)) for out in outputs)
 
     def forward(
-        self, stem: Tensor, grids: list[Grid], context: RoutingContext, *, packed: bool, outputs: Sequence[int]
+        self,
+        stem: Tensor,
+        grids: list[Grid],
+        context: RoutingContext,
+        *,
+        run_stage: StageRunner | None,
+        outputs: Sequence[int],
     ) -> tuple[list[Tensor], RoutingTrace]:
         """Maps F[i][M] `(B, L_i, C_i)` of all scales, not yet normalised, and the decisions taken.
 
-        `stem` is F[0][0]; only the scales in `outputs` are promised to be complete.
+        `stem` is F[0][0]; only the scales in `outputs` are promised to be complete. `run_stage` computes a stage for
+        kept tokens and then images with a closed column gate are left out, too; None computes everything, masked.
         """
         num_images = stem.shape[0]
         trace = RoutingTrace.empty(num_images, grids, self.num_stages)
@@ -98,12 +107,12 @@ class RoutingGrid(nn.Module):
                 trace.columns[i][j] = opened
                 live[i + 1] = either(live[i + 1], opened)
                 if opened is not False:
-                    maps[i + 1] = maps[i + 1] + self._embed(i, j, maps[i], grids[i], opened, packed)
+                    maps[i + 1] = maps[i + 1] + self._embed(i, j, maps[i], grids[i], opened, run_stage is not None)
             for i in range(self.num_scales):
                 trace.live[i][j] = live[i]
                 if j < self.num_stages and self.reached(i, j, outputs):
                     trace.kept[i][j] = kept = self._decide_row(i, j, maps[i], live[i], context)
-                    maps[i] = self._run_stage(i, j, maps[i], grids[i], kept, packed)
+                    maps[i] = self._run_stage(i, j, maps[i], grids[i], kept, run_stage)
         return maps, trace
 
     def _decide_column(
@@ -151,9 +160,9 @@ class RoutingGrid(nn.Module):
         count = int(decision.sum())
         return decision if 0 < count < decision.numel() else bool(count)
 
-    def _embed(self, scale: int, column: int, tokens: Tensor, grid: Grid, opened: Decision, packed: bool) -> Tensor:
+    def _embed(self, scale: int, column: int, tokens: Tensor, grid: Grid, opened: Decision, gathered: bool) -> Tensor:
         embed = self.embeds[node_key(scale, column)]
-        if opened is True or not packed:
+        if opened is True or not gathered:
             out = embed(self.norms[scale](tokens), grid)
             return out if isinstance(opened, bool) else out * opened.view(-1, 1, 1).to(out.dtype)
         assert isinstance(opened, Tensor)
@@ -161,14 +170,16 @@ class RoutingGrid(nn.Module):
         part = embed(self.norms[scale](tokens[images]), grid)
         return part.new_zeros((tokens.shape[0], *part.shape[1:])).index_copy_(0, images, part)
 
-    def _run_stage(self, scale: int, stage: int, tokens: Tensor, grid: Grid, kept: Decision, packed: bool) -> Tensor:
+    def _run_stage(
+        self, scale: int, stage: int, tokens: Tensor, grid: Grid, kept: Decision, run_stage: StageRunner | None
+    ) -> Tensor:
         if kept is False:
             return tokens
         blocks = self.stages[node_key(scale, stage)]
         assert isinstance(blocks, nn.ModuleList)
         mask = kept if isinstance(kept, Tensor) else None
-        if packed:
-            return packed_stage(blocks, tokens, grid, None if mask is None else mask > 0.5)
+        if run_stage is not None:
+            return run_stage(blocks, tokens, grid, None if mask is None else mask > 0.5)
         return masked_stage(blocks, tokens, grid, mask)
 
 

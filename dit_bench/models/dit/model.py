@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -15,20 +16,24 @@ from torch import Tensor, nn
 from dit_bench.cost.formulas import Grid, PyramidShape
 from dit_bench.models.dit.costs import GridCosts, grid_costs
 from dit_bench.models.dit.gates import Gate
-from dit_bench.models.dit.grid import RoutingGrid
+from dit_bench.models.dit.grid import RoutingGrid, StageRunner
 from dit_bench.models.dit.options import SELECTED_ROWS, RoutingOptions, RoutingState
+from dit_bench.models.dit.packed import packed_stage
+from dit_bench.models.dit.padded import padded_stage
 from dit_bench.models.dit.policies import RoutingContext
 from dit_bench.models.dit.selection import image_seeds, matched_counts
 from dit_bench.models.dit.trace import RoutingTrace
 
-Execution = Literal["auto", "masked", "packed"]
+Execution = Literal["auto", "masked", "packed", "padded"]
 
 
 class DiT(nn.Module):
     """The dynamic vision transformer over a PVTv2 size.
 
     `execution` chooses how kept tokens are computed: `masked` computes everything and masks (training, reference),
-    `packed` computes only kept tokens (inference), `auto` picks by mode. Both give the same masks and logits.
+    `packed` computes only kept tokens (inference), `padded` pads each image's to the longest (a baseline for
+    benchmarks), `auto` picks masked or packed by mode. All give the same masks and logits. `compile_kernels` lets
+    packed execution use a kernel made by torch's compiler, which takes seconds to make once.
     """
 
     def __init__(
@@ -49,9 +54,12 @@ class DiT(nn.Module):
         self.shape, self.routing = shape, routing or RoutingOptions()
         self.num_classes, self.global_pool = num_classes, global_pool
         self.execution: Execution = "auto"
+        self.compile_kernels = False
         self.routing_state = RoutingState(open=self.routing.learns)
         self.generator: torch.Generator | None = None
         """The random stream of the gates in training; the global one if None."""
+        self.mask_override: dict[tuple[int, int], Tensor] | None = None
+        """Kept tokens `(B, L)` per (scale, stage) in place of the row decisions, at inference only."""
         self.patch_embed = OverlapPatchEmbed(7, 4, shape.in_chans, shape.embed_dims[0])
         rates: Any = calculate_drop_path_rates(drop_path_rate, list(shape.depths), stagewise=True)
         self.grid = RoutingGrid(shape, self.routing, rates)
@@ -106,16 +114,25 @@ class DiT(nn.Module):
         for (height, width), reduction in zip(grids, self.shape.sr_ratios, strict=True):
             if min(height, width) < reduction:
                 raise ValueError(f"images of {size[0]}x{size[1]} pixels are too small: each side needs at least 32")
-        context = RoutingContext(self.routing_state, self.generator, seeds=[], kept_counts=[])
+        masks = None if self.training else self.mask_override
+        context = RoutingContext(self.routing_state, self.generator, seeds=[], kept_counts=[], masks=masks)
         if self.routing.variant in SELECTED_ROWS:
             context.kept_counts = matched_counts(self.costs(size), self.routing.budget_ratio)
             if self.routing.variant == "random" and not self.training:
                 context.seeds = image_seeds(images)
-        packed = self.execution == "packed" or (self.execution == "auto" and not self.training)
-        if packed and self.training:
-            raise ValueError("packed execution is for inference only: call eval() first")
         stem = self.patch_embed(images).flatten(1, 2)
-        return self.grid(stem, grids, context, packed=packed, outputs=outputs)
+        return self.grid(stem, grids, context, run_stage=self._stage_runner(), outputs=outputs)
+
+    def _stage_runner(self) -> StageRunner | None:
+        """How stages compute their kept tokens; None computes and masks."""
+        execution = self.execution
+        if execution == "auto":
+            execution = "masked" if self.training else "packed"
+        if execution == "masked":
+            return None
+        if self.training:
+            raise ValueError(f"{execution} execution is for inference only: call eval() first")
+        return padded_stage if execution == "padded" else partial(packed_stage, compiled=self.compile_kernels)
 
     def forward_features(self, images: Tensor) -> Tensor:
         """The last scale's normalised map `(B, C, h, w)`, as timm's PVTv2 returns it."""

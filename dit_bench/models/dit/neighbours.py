@@ -1,49 +1,112 @@
-"""The 3x3 depthwise convolution on packed tokens: each kept token gathers its kept neighbours, absent ones are zero."""
+"""The feed-forward network's 3x3 depthwise convolution and GELU on packed tokens: absent neighbours are zero.
+
+Each kept token gathers its kept neighbours, so that the work and the memory traffic fall with the kept tokens.
+Compiled, gather, product, sum and GELU are one pass; without a compiler the same is done in chunks that stay in the
+cache.
+"""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.flop_counter import register_flop_formula
 
 from dit_bench.cost.formulas import Grid
 
+CHUNK_BYTES = 2**20
+"""Size of what one chunk of the eager form gathers on a CPU: it stays in a second-level cache."""
+
 
 def neighbour_table(positions: Tensor, num_images: int, grid: Grid) -> Tensor:
-    """Rows of the 3x3 neighbours of each packed token: `(T, 9)`, with T for an absent neighbour or the border.
+    """Rows of the 3x3 neighbours of each packed token: `(9, T)`, with T for an absent neighbour or the border.
 
     `positions` `(T,)` are the tokens' places in the flattened `(images, h, w)` batch, in increasing order.
     """
     height, width = grid
     num_tokens = positions.numel()
-    rows = torch.full((num_images, height + 2, width + 2), num_tokens, dtype=torch.int64, device=positions.device)
+    padded = width + 2
+    rows = torch.full((num_images * (height + 2) * padded,), num_tokens, dtype=torch.int64, device=positions.device)
     image, row, column = positions // (height * width), positions // width % height, positions % width
-    rows[image, row + 1, column + 1] = torch.arange(num_tokens, device=positions.device)
-    offsets = torch.arange(3, device=positions.device)
-    rows_around = row[:, None, None] + offsets[None, :, None]
-    columns_around = column[:, None, None] + offsets[None, None, :]
-    return rows[image[:, None, None], rows_around, columns_around].flatten(1)
+    place = (image * (height + 2) + row + 1) * padded + column + 1
+    rows[place] = torch.arange(num_tokens, device=positions.device)
+    steps = torch.arange(-1, 2, device=positions.device)
+    offsets = (steps[:, None] * padded + steps[None, :]).flatten()
+    return rows[place[None, :] + offsets[:, None]]
 
 
-@torch.library.custom_op("dit_bench::neighbour_dwconv", mutates_args=())
-def neighbour_dwconv(tokens: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Depthwise 3x3 convolution `(T, D)` → `(T, D)`; `neighbours` `(T, 9)`, `weight` `(D, 1, 3, 3)`, `bias` `(D,)`."""
-    padded = torch.cat([tokens, tokens.new_zeros(1, tokens.shape[1])])
+@torch.library.custom_op("dit_bench::neighbour_dwconv_gelu", mutates_args=())
+def neighbour_dwconv_gelu(tokens: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor, compiled: bool) -> Tensor:
+    """GELU of the depthwise 3x3 convolution `(T, D)` → `(T, D)`.
+
+    `neighbours` `(9, T)` hold row numbers, T or more for an absent one; `weight` `(D, 1, 3, 3)`, `bias` `(D,)`.
+    """
     taps = weight.flatten(1).to(tokens.dtype).t().contiguous()  # (9, D)
-    out = bias.to(tokens.dtype).expand_as(tokens).clone()
-    for tap in range(9):
-        out.addcmul_(padded.index_select(0, neighbours[:, tap]), taps[tap])
+    bias = bias.to(tokens.dtype)
+    if compiled:
+        out = _run_compiled(tokens, neighbours, taps, bias)
+        if out is not None:
+            return out
+    return _in_chunks(tokens, neighbours, taps, bias)
+
+
+def _in_chunks(tokens: Tensor, neighbours: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
+    num_tokens, width = tokens.shape
+    padded = torch.cat([tokens, tokens.new_zeros(1, width)])
+    neighbours = neighbours.clamp(max=num_tokens)
+    out = torch.empty_like(tokens)
+    chunk_rows = max(1, CHUNK_BYTES // (width * tokens.element_size())) if tokens.device.type == "cpu" else num_tokens
+    gathered = tokens.new_empty(min(chunk_rows, num_tokens), width)
+    for start in range(0, num_tokens, chunk_rows):
+        part = out[start : start + chunk_rows]
+        found = gathered[: len(part)]
+        part.copy_(bias.expand_as(part))
+        for tap in range(9):
+            torch.index_select(padded, 0, neighbours[tap, start : start + chunk_rows], out=found)
+            part.addcmul_(found, taps[tap])
+        torch.ops.aten.gelu_(part)
     return out
 
 
-@neighbour_dwconv.register_fake
-def _(tokens: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _fused(tokens: Tensor, neighbours: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
+    num_tokens = tokens.shape[0]
+    total = bias
+    for tap in range(9):
+        rows = neighbours[tap]
+        found = torch.where((rows < num_tokens)[:, None], tokens[rows.clamp(max=num_tokens - 1)], 0.0)
+        total = total + found * taps[tap]
+    return functional.gelu(total)
+
+
+_compiled: dict[str, Any] = {}
+"""The compiled `_fused`, once there is one; `failed` says that there is no compiler."""
+
+
+def _run_compiled(tokens: Tensor, neighbours: Tensor, taps: Tensor, bias: Tensor) -> Tensor | None:
+    """The fused form, or None where it cannot be compiled, said once."""
+    if "failed" in _compiled:
+        return None
+    if "fused" not in _compiled:
+        _compiled["fused"] = torch.compile(_fused, dynamic=True)
+    try:
+        with torch.no_grad():
+            return _compiled["fused"](tokens, neighbours, taps, bias)
+    except Exception as error:  # whatever the compiler's tool chain raises
+        _compiled["failed"] = error
+        reason = str(error).strip().split("\n")[0]
+        warnings.warn(f"packed execution runs without its compiled kernel: {reason}", stacklevel=2)
+        return None
+
+
+@neighbour_dwconv_gelu.register_fake
+def _(tokens: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor, compiled: bool) -> Tensor:
     return torch.empty_like(tokens)
 
 
-@register_flop_formula(torch.ops.dit_bench.neighbour_dwconv)
+@register_flop_formula(torch.ops.dit_bench.neighbour_dwconv_gelu)
 def _neighbour_dwconv_flops(tokens: Any, neighbours: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
     """Two FLOPs per gathered neighbour and channel, border and absent ones included, as for a dense convolution."""
     return 2 * neighbours[0] * neighbours[1] * tokens[1]

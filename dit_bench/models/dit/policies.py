@@ -28,6 +28,8 @@ class RoutingContext:
     """A seed per image of the batch; filled for the `random` variant at inference only."""
     kept_counts: list[int]
     """Tokens to keep per scale, for the variants that select at matched MACs."""
+    masks: dict[tuple[int, int], Tensor] | None = None
+    """Kept tokens `(B, L)` per (scale, stage) that stand for the row decisions, at inference only."""
 
 
 def node_key(scale: int, stage: int) -> str:
@@ -82,6 +84,9 @@ class RowPolicy(nn.Module):
         """Kept tokens `(B, L)` of `tokens` `(B, L, C)`, or one decision for all; `images` index into the batch."""
         if not self.uses(scale, stage):
             return False
+        if ctx.masks is not None and (scale, stage) in ctx.masks:
+            mask = ctx.masks[scale, stage].float()
+            return mask if images is None else mask[images]
         if self.variant in LEARNED_ROWS:
             if self.training and ctx.state.open:
                 return self._on_open_path(scale, stage)
