@@ -24,6 +24,7 @@ VERBS = {
     "train": ("train", "Train and evaluate rows of a recipe."),
     "eval": ("evaluate", "Accuracy, executed MACs, kept ratios and latency of trained rows."),
     "flops": ("flops", "Multiply-accumulates of rows, closed form and executed."),
+    "bench": ("bench", "Latency and throughput: real beside ideal speed-up."),
     "ablate": ("ablate", "Run all rows of a recipe and print the paper's table beside ours."),
     "plot": ("plot", "Routing of a picture, skipped tokens of a data set, accuracy against MACs."),
     "export": ("export", "The embedded digit scenes as files in ImageNet, COCO or ADE20K layout."),

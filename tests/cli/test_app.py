@@ -63,7 +63,7 @@ def test_light_verbs_import_nothing_heavy(arguments: list[str]) -> None:
     assert json.loads(done.stderr) == [0, []]
 
 
-@pytest.mark.parametrize("verb", ["train", "eval", "flops", "ablate"])
+@pytest.mark.parametrize("verb", ["train", "eval", "flops", "bench", "ablate"])
 def test_typos_are_refused_before_torch_is_imported(verb: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", IMPORTED, verb, "dit/table6", "optimiser.lrr=1"],

@@ -14,7 +14,7 @@ def _completions(arguments: list[str], incomplete: str) -> list[str]:
 
 def test_verbs_recipes_rows_and_profiles() -> None:
     assert _completions([], "") == list(VERBS)
-    for verb in ("train", "eval", "flops", "ablate", "show"):
+    for verb in ("train", "eval", "flops", "bench", "ablate", "show"):
         assert _completions([verb], "dit/t") == ["dit/table1", "dit/table6", "dit/table7", "dit/table8"]
         assert _completions([verb, "dit/table6", "--row"], "") == ["static", "dynamic", "fully"]
         assert _completions([verb, "dit/table6", "--row", "static", "--row"], "d") == ["dynamic"]
