@@ -83,6 +83,7 @@ _share = click.FloatRange(0, 1)
 )
 @click.option("--compile/--no-compile", "compiled", default=False, help="Also time compiled forms; the faster counts.")
 @click.option("--counting", is_flag=True, help="Also measure what counting MACs per image costs.")
+@click.option("--per-node", is_flag=True, help="Time a model's stages one by one, each against the dense stage.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--threads", type=_positive, help="CPU threads; torch's choice by default.")
 @click.option("--data-dir", metavar="DIR", help="Cache of the embedded scenes; the user's cache by default.")
@@ -116,6 +117,7 @@ def command(
     against: tuple[Against, ...],
     compiled: bool,
     counting: bool,
+    per_node: bool,
     device: str,
     threads: int | None,
     data_dir: str | None,
@@ -145,6 +147,7 @@ def command(
         check_target(plot_file, FIGURE_SUFFIXES, force=force)
     of_models = {"--keep": keeps, "--spread": spread is not None, "--path": path, "--image-size": image_sizes}
     if _is_recipe(name):
+        of_models["--per-node"] = per_node
         _refuse(of_models, f"{name} is a recipe: its gates decide, on its own images")
         rows = resolved_rows(name, row_ids, profile or "mini", overrides, seeds)
         cases = _recipe_cases(rows, store, chosen_batches, runtime, compiled)
@@ -154,7 +157,7 @@ def command(
             name, of_recipes, path or "diagonal", image_sizes, chosen_batches, keeps, spread, seeds, runtime, compiled
         )
     chosen = tuple(dict.fromkeys(against)) or AGAINST_CHOICES[:1]
-    report = _measured(cases, chosen, rounds, counting, compiled)
+    report = _measured(cases, chosen, rounds, counting, compiled, per_node)
     for file in files:
         say(f"wrote {_save(report, file, force)}")
     if plot_file is not None:
@@ -228,7 +231,9 @@ def _measured(
     rounds: int | None,
     counting: bool,
     compiled: bool,
+    per_node: bool,
 ) -> BenchReport:
+    from dit_bench.engine.bench_nodes import compare_nodes
     from dit_bench.engine.benchmark import compare, counting_overhead, timing_provenance
     from dit_bench.report.bench_table import BenchReport
 
@@ -237,7 +242,11 @@ def _measured(
         height, width = subject.image_size
         kept = "" if subject.keep is None else f", kept {subject.keep:g}"
         say(f"timing   {subject.name} at {height}x{width}, batch {subject.batch}{kept}")
-        lines += compare(subject, against, conditions, rounds=rounds)
+        if per_node and subject.keep is not None:
+            node = (subject.name, subject.image_size, subject.batch, subject.keep, subject.spread or 0.0)
+            lines += compare_nodes(*node, conditions, rounds=rounds)
+        else:
+            lines += compare(subject, against, conditions, rounds=rounds)
         if counting:
             counted.append(counting_overhead(subject, conditions, rounds=rounds))
         device = conditions.device
