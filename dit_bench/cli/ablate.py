@@ -60,7 +60,7 @@ def command(
     from dit_bench.recipes.resolve import resolve_rows
     from dit_bench.report.files import check_target
     from dit_bench.report.from_runs import on_other_images, summaries, table_spec
-    from dit_bench.report.render_json import render_json
+    from dit_bench.report.render_json import table_document
     from dit_bench.report.render_rich import render_rich
     from dit_bench.report.save_table import TABLE_RENDERERS, save_table
     from dit_bench.report.table import build_table
@@ -88,9 +88,7 @@ def command(
     for file in files:
         say(f"wrote {save_table(table, file, force=force or only_finished)}")
     if as_json:
-        import json
-
-        print_json(json.loads(render_json(table)))
+        print_json(table_document(table))
         return
     console = out_console()
     console.print(render_rich(table, console.width))

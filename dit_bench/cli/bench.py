@@ -14,14 +14,18 @@ from dit_bench.cli.options import (
     PROFILE_METAVAR,
     complete_profile,
     complete_recipe,
+    data_dir_option,
     debug_option,
+    device_option,
     example,
     json_option,
     overrides_argument,
+    refuse_options,
     resolved_rows,
     row_option,
     seed_option,
     store_option,
+    threads_option,
 )
 from dit_bench.errors import UsageError
 
@@ -84,9 +88,9 @@ _share = click.FloatRange(0, 1)
 @click.option("--compile/--no-compile", "compiled", default=False, help="Also time compiled forms; the faster counts.")
 @click.option("--counting", is_flag=True, help="Also measure what counting MACs per image costs.")
 @click.option("--per-node", is_flag=True, help="Time a model's stages one by one, each against the dense stage.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--threads", type=_positive, help="CPU threads; torch's choice by default.")
-@click.option("--data-dir", metavar="DIR", help="Cache of the embedded scenes; the user's cache by default.")
+@device_option
+@threads_option
+@data_dir_option
 @click.option(
     "--out",
     "files",
@@ -133,6 +137,7 @@ def command(
     stand the real one with its 95 % interval, and rho, the share of the promise that is kept. A model has random
     weights and keeps random tokens; a recipe's rows decide by their learned gates on images of their data set.
     """
+    from dit_bench.recipes.names import names_recipe
     from dit_bench.recipes.settings import RuntimeSettings
     from dit_bench.report.bench_table import BENCH_SUFFIXES
     from dit_bench.report.files import check_target
@@ -146,9 +151,9 @@ def command(
 
         check_target(plot_file, FIGURE_SUFFIXES, force=force)
     of_models = {"--keep": keeps, "--spread": spread is not None, "--path": path, "--image-size": image_sizes}
-    if _is_recipe(name):
+    if names_recipe(name):
         of_models["--per-node"] = per_node
-        _refuse(of_models, f"{name} is a recipe: its gates decide, on its own images")
+        refuse_options(of_models, f"{name} is a recipe: its gates decide, on its own images")
         rows = resolved_rows(name, row_ids, profile or "mini", overrides, seeds)
         cases = _recipe_cases(rows, store, chosen_batches, runtime, compiled)
     else:
@@ -163,19 +168,6 @@ def command(
     if plot_file is not None:
         say(f"wrote {_plot(report, plot_file, force)}")
     _show(report, as_json)
-
-
-def _is_recipe(name: str) -> bool:
-    """Recipes are recognised before torch is imported."""
-    from dit_bench.recipes.names import recipe_names
-
-    return name in recipe_names() or "/" in name or name.endswith((".yaml", ".yml"))
-
-
-def _refuse(options: dict[str, Any], reason: str) -> None:
-    for option, given in options.items():
-        if given:
-            raise UsageError(f"{option}: {reason}", remedy="leave it out")
 
 
 def _conditions(runtime: RuntimeSettings, compiled: bool, seed: int = 0) -> Conditions:
@@ -216,7 +208,7 @@ def _model_cases(
 
     check_model_or_recipe(name)
     check_routed_model(name)
-    _refuse(of_recipes, f"{name} is a model, not a recipe")
+    refuse_options(of_recipes, f"{name} is a model, not a recipe")
     if len(seeds) > 1:
         raise UsageError(f"--seed: {len(seeds)} seeds are given", remedy="a model is timed with one")
     sizes = [image_size_of(name, size) for size in image_sizes or (None,)]
@@ -242,9 +234,8 @@ def _measured(
         height, width = subject.image_size
         kept = "" if subject.keep is None else f", kept {subject.keep:g}"
         say(f"timing   {subject.name} at {height}x{width}, batch {subject.batch}{kept}")
-        if per_node and subject.keep is not None:
-            node = (subject.name, subject.image_size, subject.batch, subject.keep, subject.spread or 0.0)
-            lines += compare_nodes(*node, conditions, rounds=rounds)
+        if per_node and subject.masks is not None:
+            lines += compare_nodes(subject, subject.masks, conditions, rounds=rounds)
         else:
             lines += compare(subject, against, conditions, rounds=rounds)
         if counting:

@@ -18,6 +18,7 @@ from dit_bench.cli.options import (
     example,
     json_option,
     overrides_argument,
+    refuse_options,
     resolved_rows,
     row_option,
     runtime_options,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from dit_bench.engine.trained import TrainedWeights
     from dit_bench.recipes.resolve import ResolvedRow
     from dit_bench.recipes.settings import RuntimeSettings
-    from dit_bench.report.cells import Table
     from dit_bench.runs.store import RunStore
 
 EXAMPLES = """dit-bench flops dit/table1 --out table1.md
@@ -120,14 +120,9 @@ def command(
     from dit_bench.report.save_table import TABLE_RENDERERS
 
     if _is_model(name):
-        for option, given in (
-            ("--row", row_ids),
-            ("--trained", trained),
-            ("--checkpoint", checkpoint),
-            *_named(overrides),
-        ):
-            if given:
-                raise UsageError(f"{option}: {name} is a model, not a recipe", remedy="leave it out, or name a recipe")
+        of_recipes = {"--row": row_ids, "--trained": trained, "--checkpoint": checkpoint}
+        of_recipes |= dict.fromkeys(overrides, True)
+        refuse_options(of_recipes, f"{name} is a model, not a recipe", "leave it out, or name a recipe")
         for file in files:
             check_target(file, MODULE_SUFFIXES, force=force)
         _count_model(name, image_sizes, convention, audit, depth, files, force, as_json)
@@ -141,18 +136,14 @@ def command(
 
 def _is_model(name: str) -> bool:
     """Whether NAME is a model; recipes are recognised before torch is imported."""
-    from dit_bench.recipes.names import recipe_names
+    from dit_bench.recipes.names import names_recipe
 
-    if name in recipe_names() or "/" in name or name.endswith((".yaml", ".yml")):
+    if names_recipe(name):
         return False
     from dit_bench.engine.model_counts import check_model_or_recipe
 
     check_model_or_recipe(name)
     return True
-
-
-def _named(overrides: tuple[str, ...]) -> list[tuple[str, bool]]:
-    return [(override, True) for override in overrides]
 
 
 def _count_rows(
@@ -179,7 +170,9 @@ def _count_rows(
     for file in files:
         say(f"wrote {save_table(table, file, force=force)}")
     if as_json:
-        document = _table_json(table)
+        from dit_bench.report.render_json import table_document
+
+        document = table_document(table)
         if audits:
             document["audits"] = [{"row": row_id, "counters": audit_json(lines)} for row_id, lines in audits]
         if executed:
@@ -196,14 +189,6 @@ def _count_rows(
     for weights, found in executed:
         cells = [(weights.name, figure, value) for figure, value in executed_figures(found.metrics, found.evaluation)]
         print_table(weights.title(found.conditions.split), ("row", "figure", "value"), cells)
-
-
-def _table_json(table: Table) -> dict[str, Any]:
-    import json
-
-    from dit_bench.report.render_json import render_json
-
-    return json.loads(render_json(table))
 
 
 def _count_model(

@@ -110,6 +110,14 @@ def resolved_rows(
     return resolve_rows(load_recipe(recipe), row_ids, profile, overrides, seeds)
 
 
+_positive = click.IntRange(min=1)
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+threads_option = click.option("--threads", type=_positive, help="CPU threads; torch's choice by default.")
+data_dir_option = click.option(
+    "--data-dir", metavar="DIR", help="Cache of the embedded scenes; the user's cache by default."
+)
+
+
 def runtime_options(body: Body) -> Body:
     """Add --device, --threads, --workers, --eval-batch-size and --data-dir; the verb receives `runtime`."""
 
@@ -124,14 +132,13 @@ def runtime_options(body: Body) -> Body:
         )
         return body(runtime=runtime, **rest)
 
-    positive = click.IntRange(min=1)
     return _decorated(
         with_runtime,
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
-        click.option("--threads", type=positive, help="CPU threads; torch's choice by default."),
+        device_option,
+        threads_option,
         click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Loader processes."),
-        click.option("--eval-batch-size", type=positive, default=100, show_default=True, help="Images per batch."),
-        click.option("--data-dir", metavar="DIR", help="Cache of the embedded scenes; the user's cache by default."),
+        click.option("--eval-batch-size", type=_positive, default=100, show_default=True, help="Images per batch."),
+        data_dir_option,
     )
 
 
@@ -145,6 +152,15 @@ def store_option(body: Body) -> Body:
         return body(store=RunStore(results), **rest)
 
     return _decorated(with_store, results_option)
+
+
+def refuse_options(options: dict[str, Any], reason: str, remedy: str = "leave it out") -> None:
+    """Raise UsageError for the first option that was given although, for `reason`, it has no meaning here."""
+    from dit_bench.errors import UsageError
+
+    for option, given in options.items():
+        if given:
+            raise UsageError(f"{option}: {reason}", remedy=remedy)
 
 
 def example(text: str) -> str:

@@ -50,6 +50,11 @@ class PyramidShape:
         """N, the number of scales."""
         return len(self.embed_dims)
 
+    @property
+    def smallest_side_px(self) -> int:
+        """Side of an image whose grids are just large enough for the spatial reduction of every scale."""
+        return 4 * max(reduction * 2**scale for scale, reduction in enumerate(self.sr_ratios))
+
     def hidden_dim(self, scale: int) -> int:
         """Width of the feed-forward network at a scale."""
         return int(self.embed_dims[scale] * self.mlp_ratios[scale])

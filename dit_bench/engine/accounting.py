@@ -45,6 +45,13 @@ def diagonal_trace(costs: GridCosts, num_images: int) -> RoutingTrace:
     return trace
 
 
+def traced(model: nn.Module, images: Tensor, costs: GridCosts) -> tuple[Tensor, RoutingTrace]:
+    """Logits `(B, K)` of images `(B, 3, H, W)` and their route: DiT's own, or the diagonal of a plain PVTv2."""
+    if isinstance(model, DiT):
+        return model(images, with_trace=True)
+    return model(images), diagonal_trace(costs, len(images))
+
+
 def static_macs(model: nn.Module, image_size: Grid) -> int:
     """MACs that one image of (height, width) pixels takes in a network that does the same for every image.
 
@@ -81,10 +88,7 @@ class Accounts:
         """Logits (B, K) of a batch (B, 3, H, W), and what each image executed."""
         if self.costs is None:
             return model(images), self._one_node(len(images))
-        if isinstance(model, DiT):
-            logits, trace = model(images, with_trace=True)
-        else:
-            logits, trace = model(images), diagonal_trace(self.costs, len(images))
+        logits, trace = traced(model, images, self.costs)
         return logits, Ledger.read(trace, self.costs)
 
     def _one_node(self, count: int) -> Ledger:

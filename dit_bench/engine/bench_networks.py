@@ -24,7 +24,8 @@ from dit_bench.engine.devices import autocast, synchronize
 from dit_bench.errors import UsageError
 from dit_bench.models.dit.ledger import Ledger
 from dit_bench.models.dit.model import DiT
-from dit_bench.models.zoo import default_image_size, model_names, size_of
+from dit_bench.models.pvt import SIZES
+from dit_bench.models.zoo import PYRAMID_NAMES, default_image_size, is_routed, model_names, size_of
 from dit_bench.recipes.settings import ModelSettings, NumericsSettings, RoutingSettings, RunSettings
 from dit_bench.recipes.suggest import did_you_mean
 
@@ -37,7 +38,6 @@ BASELINES: dict[str, str] = {
 }
 assert set(BASELINES) == set(get_args(Against))
 Path = Literal["diagonal", "fully"]
-SMALLEST_SIDE_PX = 32
 NUM_CLASSES = 1000
 PLAIN = NumericsSettings()
 
@@ -102,8 +102,8 @@ def check_routed_model(name: str) -> None:
     """Raise UsageError, with the nearest right name, for what is no DiT."""
     check_model_name(name)
     size = size_of(name)
-    if size is None or not name.startswith("dit_"):
-        ours = [known for known in model_names() if known.startswith("dit_")]
+    if not is_routed(name):
+        ours = [known for known in model_names() if is_routed(known)]
         remedy = did_you_mean(name, ours) if size is None else f"did you mean 'dit_{size}'?"
         raise UsageError(f"{name} routes nothing", remedy=remedy)
 
@@ -155,9 +155,10 @@ def controlled_subjects(
 def image_size_of(name: str, asked: Grid | None) -> Grid:
     """The input that is timed: as asked, else the model's own. Raises UsageError for one that is too small."""
     size = asked or default_image_size(name)
-    if min(size) < SMALLEST_SIDE_PX:
+    smallest_px = SIZES[PYRAMID_NAMES[name]].smallest_side_px
+    if min(size) < smallest_px:
         raise UsageError(
-            f"--image-size {size[0]}x{size[1]}: too small for {name}", remedy=f"use at least {SMALLEST_SIDE_PX} a side"
+            f"--image-size {size[0]}x{size[1]}: too small for {name}", remedy=f"use at least {smallest_px} a side"
         )
     return size
 

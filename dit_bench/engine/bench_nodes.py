@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from dit_bench.cost.formulas import Grid
 from dit_bench.cost.latency import Stopwatch, speed_up, timed_rounds, warm_up
 from dit_bench.cost.memory import peak_extra_bytes
-from dit_bench.engine.bench_masks import controlled_masks
-from dit_bench.engine.bench_networks import Conditions, controlled_model
+from dit_bench.engine.bench_masks import Masks
+from dit_bench.engine.bench_networks import Conditions, Subject
 from dit_bench.engine.benchmark import BenchLine, Measured, default_rounds, stopwatch_of
 from dit_bench.engine.devices import autocast
 from dit_bench.models.dit.masked import masked_stage
@@ -21,23 +21,19 @@ from dit_bench.models.dit.policies import node_key
 
 
 def compare_nodes(
-    name: str,
-    image_size: Grid,
-    batch: int,
-    keep: float,
-    spread: float,
+    subject: Subject,
+    masks: Masks,
     conditions: Conditions,
     *,
     rounds: int | None = None,
     stopwatch: Stopwatch | None = None,
 ) -> Iterator[BenchLine]:
-    """One line per scale: the stage of PVTv2's path with `keep` of its tokens against the same stage with all.
+    """One line per scale: the subject's stage on PVTv2's path under `masks` against the same stage with all tokens.
 
-    Ideal is the ratio of the stage's closed-form MACs. Raises UsageError for a name that is no DiT.
+    Ideal is the ratio of the stage's closed-form MACs.
     """
-    model = controlled_model(name, "diagonal", conditions)
-    costs = model.costs(image_size)
-    masks = controlled_masks(model, image_size, batch, keep=keep, spread=spread, seed=conditions.seed)
+    model, batch = subject.model, subject.batch
+    costs = model.costs(subject.image_size)
     stopwatch = stopwatch or stopwatch_of(conditions.device)
     generator = torch.Generator().manual_seed(conditions.seed)
     for scale, grid in enumerate(costs.grids):
@@ -45,7 +41,7 @@ def compare_nodes(
         assert isinstance(blocks, nn.ModuleList)
         length = grid[0] * grid[1]
         tokens = torch.randn(batch, length, model.shape.embed_dims[scale], generator=generator).to(conditions.device)
-        kept = masks[scale, scale].to(conditions.device)
+        kept = masks[scale, scale]
         packed = partial(_packed, blocks, tokens, grid, kept, conditions)
         dense = partial(_dense, blocks, tokens, grid, conditions)
         warmed = warm_up([packed, dense], stopwatch)
@@ -54,11 +50,11 @@ def compare_nodes(
         macs = sum(map(cost.macs, counts)) / batch
         shares = torch.tensor(counts, dtype=torch.float64) / length
         yield BenchLine(
-            f"{name}, scale 1/{4 * 2**scale}",
-            image_size,
+            f"{subject.name}, scale 1/{4 * 2**scale}",
+            subject.image_size,
             batch,
-            keep,
-            spread,
+            subject.keep,
+            subject.spread,
             float(shares.mean()),
             float(shares.std(correction=0)),
             _measured("dit", packed, ours, macs, conditions),

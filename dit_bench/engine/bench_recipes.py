@@ -16,7 +16,7 @@ from dit_bench.engine.trained import one_trained_run
 from dit_bench.engine.views import load_trained
 from dit_bench.errors import UsageError
 from dit_bench.models.dit.model import DiT
-from dit_bench.models.zoo import size_of
+from dit_bench.models.zoo import is_routed, size_of
 from dit_bench.recipes.resolve import ResolvedRow
 from dit_bench.recipes.settings import DataSettings
 from dit_bench.runs.read import FinishedRun
@@ -62,7 +62,7 @@ def routed_runs(rows: Sequence[ResolvedRow], store: RunStore) -> list[tuple[Reso
 
     Raises UsageError if no row routes, WeightsError naming the command that trains what is missing.
     """
-    routed = [row for row in rows if row.settings.model.name.startswith("dit_") and size_of(row.settings.model.name)]
+    routed = [row for row in rows if is_routed(row.settings.model.name)]
     if not routed:
         chosen = ", ".join(f"{row.row.id} ({row.settings.model.name})" for row in rows)
         raise UsageError(f"{rows[0].recipe.name}: nothing is routed in {chosen}", remedy="name rows of a dit_ model")

@@ -13,7 +13,7 @@ from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.options import GateOptions, RoutingOptions
 from dit_bench.models.dit.schedule import RoutingSchedule
 from dit_bench.models.weights import load_into, read_weights
-from dit_bench.models.zoo import create, model_names
+from dit_bench.models.zoo import create, is_routed, model_names
 from dit_bench.recipes.settings import RoutingSettings, RunSettings, Strict
 from dit_bench.recipes.suggest import did_you_mean
 
@@ -57,7 +57,7 @@ def build_model(settings: RunSettings, num_classes: int) -> nn.Module:
         "drop_rate": settings.model.drop_rate,
         "drop_path_rate": settings.model.drop_path_rate,
     }
-    if settings.model.name.startswith("dit_"):
+    if is_routed(settings.model.name):
         try:
             arguments["routing"] = routing_options(settings.routing)
         except ValueError as error:

@@ -21,7 +21,7 @@ from dit_bench.models.dit.options import SELECTED_ROWS
 from dit_bench.models.dit.selection import matched_counts, selected_macs
 from dit_bench.models.pvt import SIZES
 from dit_bench.models.stages import built_stages
-from dit_bench.models.zoo import create, size_of
+from dit_bench.models.zoo import create, is_routed
 from dit_bench.recipes.resolve import ResolvedRow
 from dit_bench.recipes.schema import Stage
 from dit_bench.recipes.settings import RunSettings
@@ -74,7 +74,7 @@ def static_costs(settings: RunSettings, image_size: Grid) -> StaticCosts:
     optional package is not installed.
     """
     num_classes = NUM_CLASSES[settings.data.dataset]
-    if size_of(settings.model.name) is not None and settings.model.name.startswith("dit_"):
+    if is_routed(settings.model.name):
         return _routed_costs(settings, image_size, num_classes)
     census, stages = counted_model(settings.model.name, num_classes, image_size)
     macs = {name: convention_macs(census, convention) for name, convention in CONVENTIONS.items()}
@@ -127,11 +127,10 @@ def _impossible_size(name: str, image_size: Grid, error: Exception) -> UsageErro
 
 def _routed_costs(settings: RunSettings, image_size: Grid, num_classes: int) -> StaticCosts:
     shape = SIZES[settings.model.name.removeprefix("dit_")]
-    smallest = 4 * max(reduction * 2**scale for scale, reduction in enumerate(shape.sr_ratios))
-    if min(image_size) < smallest:
+    if min(image_size) < shape.smallest_side_px:
         raise UsageError(
             f"{settings.model.name} cannot take an input of {image_size[0]}x{image_size[1]} pixels: its sides need"
-            f" {smallest} at least",
+            f" {shape.smallest_side_px} at least",
             remedy="choose another --image-size",
         )
     bare = settings.model_copy(update={"model": settings.model.model_copy(update={"init_weights": None})})

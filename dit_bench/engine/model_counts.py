@@ -18,7 +18,7 @@ from dit_bench.engine.counting import NUM_CLASSES, fixed_paths, meta_census, met
 from dit_bench.errors import UsageError
 from dit_bench.models.dit.ledger import Ledger
 from dit_bench.models.dit.model import DiT
-from dit_bench.models.zoo import default_image_size, model_names, size_of
+from dit_bench.models.zoo import default_image_size, is_routed, model_names
 from dit_bench.recipes.load import load_recipe
 from dit_bench.recipes.names import recipe_names
 from dit_bench.recipes.resolve import ResolvedRow, resolve_rows
@@ -100,7 +100,7 @@ def count_model(name: str, image_size: Grid | None = None) -> ModelCount:
     """
     size = image_size or default_image_size(name)
     paths: dict[str, int] = {}
-    if _is_routed(name):
+    if is_routed(name):
         settings = RunSettings(model=ModelSettings(name=name), routing=RoutingSettings(variant="fully"))
         model = meta_model(name, None, size, routing=routing_options(settings.routing))
         assert isinstance(model, DiT)
@@ -121,13 +121,13 @@ def audit_row(row: ResolvedRow, image_size: Grid | None = None) -> list[AuditLin
     if costs.problem:
         return [AuditLine("dit-bench", None, None, None, (), costs.problem)]
     num_classes = NUM_CLASSES[row.settings.data.dataset]
-    if _is_routed(row.settings.model.name):
+    if is_routed(row.settings.model.name):
         return audit_routed(row.settings, costs.image_size, num_classes)
     return _audit(row.settings.model.name, costs.image_size, num_classes)
 
 
 def _audit(name: str, image_size: Grid, num_classes: int | None) -> list[AuditLine]:
-    if _is_routed(name):
+    if is_routed(name):
         settings = RunSettings(model=ModelSettings(name=name))
         return audit_routed(settings, image_size, NUM_CLASSES["imagenet"])
 
@@ -169,10 +169,6 @@ def audit_routed(settings: RunSettings, image_size: Grid, num_classes: int) -> l
     ]
 
 
-def _is_routed(name: str) -> bool:
-    return size_of(name) is not None and name.startswith("dit_")
-
-
 def _printed_rows(name: str) -> tuple[PrintedRow, ...]:
     """Rows of the shipped recipes that print a cost of the model at its published input size."""
     found = []
@@ -180,6 +176,6 @@ def _printed_rows(name: str) -> tuple[PrintedRow, ...]:
         loaded = load_recipe(recipe)
         for row in resolve_rows(loaded, [], "paper"):
             printed = row.row.printed.gmacs
-            if row.settings.model.name == name and printed is not None and not _is_routed(name):
+            if row.settings.model.name == name and printed is not None and not is_routed(name):
                 found.append(PrintedRow(recipe, row.row.id, printed, row.row.convention))
     return tuple(found)

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from dit_bench.data.images import read_image
 from dit_bench.data.loading import Dataset, build_dataset, evaluation_batches
 from dit_bench.data.transforms import denormalise_images, normalise_images
-from dit_bench.engine.accounting import diagonal_trace, model_costs
+from dit_bench.engine.accounting import model_costs, traced
 from dit_bench.engine.build import build_model
 from dit_bench.engine.devices import prepare
 from dit_bench.models.dit.ledger import Ledger
-from dit_bench.models.dit.model import DiT
 from dit_bench.models.weights import head_classes, load_into, read_weights
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.read import FinishedRun
@@ -85,10 +84,7 @@ def route_image(
     size = (image.shape[-2], image.shape[-1])
     costs = model_costs(model, settings, size, num_classes)
     batch = image.unsqueeze(0)
-    if isinstance(model, DiT):
-        logits, trace = model(batch, with_trace=True)
-    else:
-        logits, trace = model(batch), diagonal_trace(costs, 1)
+    logits, trace = traced(model, batch, costs)
     ledger = Ledger.read(trace, costs)
     kept: dict[tuple[int, int], np.ndarray] = {}
     for scale, row in enumerate(trace.kept):

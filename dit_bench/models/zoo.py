@@ -19,6 +19,11 @@ PYRAMID_NAMES = {f"{family}_{size}": size for family in ("dit", "pvt_v2") for si
 """Models on the routing grid, or on its diagonal, with their PVTv2 size."""
 
 
+def is_routed(name: str) -> bool:
+    """Whether a model is a DiT, on the grid itself and not only its diagonal."""
+    return size_of(name) is not None and name.startswith("dit_")
+
+
 SMALL_IMAGE_SIDE_PX = 64
 """What our small sizes are made for."""
 

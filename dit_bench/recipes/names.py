@@ -27,6 +27,11 @@ def recipe_names() -> list[str]:
     return sorted(path.with_suffix("").as_posix() for path in files if path.parts[0] != SHARED_FOLDER)
 
 
+def names_recipe(name: str) -> bool:
+    """Whether a word on the command line, which may also name a model or a figure, means a recipe, misspelt or not."""
+    return name in recipe_names() or "/" in name or name.endswith(_SUFFIXES)
+
+
 def find_recipe(name: str) -> Path:
     """File of a recipe, given by short name or, when it ends with .yaml or .yml, by path.
 

@@ -10,8 +10,13 @@ SCHEMA_VERSION = 1
 
 
 def render_json(table: Table) -> str:
-    """The table as a JSON document; missing figures are null, intervals are [low, high]."""
-    document = {
+    """The table as a JSON document."""
+    return json.dumps(table_document(table), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def table_document(table: Table) -> dict[str, Any]:
+    """The table as plain data; missing figures are null, intervals are [low, high]."""
+    return {
         "schema_version": SCHEMA_VERSION,
         "title": table.title,
         "caption": table.caption,
@@ -36,7 +41,6 @@ def render_json(table: Table) -> str:
             for run in table.runs
         ],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 import pytest
 import torch
 
 from dit_bench.cost.latency import wall_stopwatch
-from dit_bench.engine.bench_networks import Conditions
+from dit_bench.engine.bench_networks import Conditions, controlled_subjects
 from dit_bench.engine.bench_nodes import compare_nodes
 
 CPU = Conditions(torch.device("cpu"), compile=False)
 
 
-def test_every_scale_is_timed_against_its_dense_stage() -> None:
+@pytest.mark.parametrize(("path", "name"), [("diagonal", "dit_nano"), ("fully", "dit_nano, fully")])
+def test_every_scale_is_timed_against_its_dense_stage(path: Literal["diagonal", "fully"], name: str) -> None:
     ticks = itertools.count()
     stopwatch = wall_stopwatch(lambda: float(next(ticks)))
-    lines = list(compare_nodes("dit_nano", (64, 64), 2, 0.5, 0.0, CPU, rounds=6, stopwatch=stopwatch))
-    assert [line.name for line in lines] == [f"dit_nano, scale 1/{stride}" for stride in (4, 8, 16, 32)]
+    ((subject, _),) = controlled_subjects("dit_nano", path, [(64, 64)], [2], [0.5], 0.0, CPU)
+    assert subject.masks is not None
+    lines = list(compare_nodes(subject, subject.masks, CPU, rounds=6, stopwatch=stopwatch))
+    assert [line.name for line in lines] == [f"{name}, scale 1/{stride}" for stride in (4, 8, 16, 32)]
     width, hidden, tokens = 96, 384, 4
     last = lines[-1]
     # Without spatial reduction everything is per token, but for the products of queries and keys.

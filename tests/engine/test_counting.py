@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import get_args
 
 import pytest
 
+from dit_bench.cost.conventions import CONVENTIONS
 from dit_bench.engine.counting import StaticCosts, counted_model, row_costs, static_costs
 from dit_bench.engine.model_counts import audit_routed, check_model_or_recipe, count_model
 from dit_bench.errors import UsageError
 from dit_bench.recipes.load import load_recipe
 from dit_bench.recipes.resolve import ResolvedRow, resolve, resolve_rows
+from dit_bench.recipes.schema import ConventionName
 from dit_bench.recipes.settings import ModelSettings, RoutingSettings, RunSettings, Variant
 from dit_bench.report.from_runs import counted_table
 from dit_bench.report.numbers import MISSING
@@ -147,6 +150,10 @@ def test_other_sizes_are_counted_for_their_own_grid() -> None:
         per_block = 12 * width**2 * count + 2 * count**2 * width
         expected = blocks * per_block + (count - 1) * 3 * 256 * width + width * 10
         assert static_costs(settings, size).macs["matmul"] == expected
+
+
+def test_recipes_name_the_conventions_that_exist() -> None:
+    assert get_args(ConventionName) == tuple(CONVENTIONS)
 
 
 def test_names_that_are_neither_recipe_nor_model() -> None:

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import generate_default_cfgs, register_model
 from timm.models._builder import build_model_with_cfg
 
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.pvt import SIZES
+from dit_bench.models.registration import imagenet_cfg
 
 
-def _default_cfg(size_px: int, **overrides: Any) -> dict[str, Any]:
-    return {
-        "num_classes": 1000,
-        "input_size": (3, size_px, size_px),
-        "pool_size": (size_px // 32, size_px // 32),
-        "crop_pct": 0.875,
-        "interpolation": "bicubic",
-        "mean": IMAGENET_DEFAULT_MEAN,
-        "std": IMAGENET_DEFAULT_STD,
-        "first_conv": "patch_embed.proj",
-        "classifier": "head",
-        "fixed_input_size": False,
-        **overrides,
-    }
+def _default_cfg(size_px: int) -> dict[str, Any]:
+    pool_size = (size_px // 32, size_px // 32)
+    return imagenet_cfg("patch_embed.proj", "head", input_size=(3, size_px, size_px), pool_size=pool_size)
 
 
 default_cfgs = generate_default_cfgs(
