@@ -39,53 +39,50 @@ def neighbour_table(positions: Tensor, num_images: int, grid: Grid) -> Tensor:
 
 
 @torch.library.custom_op("dit_bench::neighbour_dwconv_gelu", mutates_args=())
-def neighbour_dwconv_gelu(tokens: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor, compiled: bool) -> Tensor:
-    """GELU of the depthwise 3x3 convolution `(T, D)` → `(T, D)`.
+def neighbour_dwconv_gelu(
+    tokens: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor, shift: Tensor, compiled: bool
+) -> Tensor:
+    """GELU of the depthwise 3x3 convolution of `tokens + shift`, `(T + 1, D)` → `(T, D)`.
 
-    `neighbours` `(9, T)` hold row numbers, T or more for an absent one; `weight` `(D, 1, 3, 3)`, `bias` `(D,)`.
+    The last row of `tokens` stands for an absent neighbour and holds −`shift`. `neighbours` `(9, T)` are row numbers,
+    T for an absent one; `weight` `(D, 1, 3, 3)`, `bias` and `shift` `(D,)`.
     """
-    taps = weight.flatten(1).to(tokens.dtype).t().contiguous()  # (9, D)
-    bias = bias.to(tokens.dtype)
+    # Sums are taken in fp32 whatever the tokens' type is, and `shift` as the last row has it, or it would not cancel.
+    taps = weight.flatten(1).float().t().contiguous()  # (9, D)
+    constant = torch.addcmul(bias.float(), shift.to(tokens.dtype).float(), taps.sum(dim=0))
     if compiled:
-        out = _run_compiled(tokens, neighbours, taps, bias)
+        out = _run_compiled(tokens, neighbours, taps, constant)
         if out is not None:
             return out
-    return _in_chunks(tokens, neighbours, taps, bias)
+    return _in_chunks(tokens, neighbours, taps, constant)
 
 
-def _in_chunks(tokens: Tensor, neighbours: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
-    num_tokens, width = tokens.shape
-    padded = torch.cat([tokens, tokens.new_zeros(1, width)])
-    neighbours = neighbours.clamp(max=num_tokens)
-    out = torch.empty_like(tokens)
-    chunk_rows = max(1, CHUNK_BYTES // (width * tokens.element_size())) if tokens.device.type == "cpu" else num_tokens
-    gathered = tokens.new_empty(min(chunk_rows, num_tokens), width)
+def _in_chunks(tokens: Tensor, neighbours: Tensor, taps: Tensor, constant: Tensor) -> Tensor:
+    num_tokens, width = neighbours.shape[1], tokens.shape[1]
+    out = tokens.new_empty(num_tokens, width)
+    chunk_rows = max(1, CHUNK_BYTES // (width * 4)) if tokens.device.type == "cpu" else num_tokens
     for start in range(0, num_tokens, chunk_rows):
-        part = out[start : start + chunk_rows]
-        found = gathered[: len(part)]
-        part.copy_(bias.expand_as(part))
+        rows = neighbours[:, start : start + chunk_rows]
+        total = constant.repeat(rows.shape[1], 1)
         for tap in range(9):
-            torch.index_select(padded, 0, neighbours[tap, start : start + chunk_rows], out=found)
-            part.addcmul_(found, taps[tap])
-        torch.ops.aten.gelu_(part)
+            total.addcmul_(tokens.index_select(0, rows[tap]), taps[tap])
+        out[start : start + chunk_rows] = torch.ops.aten.gelu_(total)
     return out
 
 
-def _fused(tokens: Tensor, neighbours: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
-    num_tokens = tokens.shape[0]
-    total = bias
+def _fused(tokens: Tensor, neighbours: Tensor, taps: Tensor, constant: Tensor) -> Tensor:
+    total = constant
     for tap in range(9):
-        rows = neighbours[tap]
-        found = torch.where((rows < num_tokens)[:, None], tokens[rows.clamp(max=num_tokens - 1)], 0.0)
-        total = total + found * taps[tap]
-    return functional.gelu(total)
+        # Unchecked: every row number comes from `neighbour_table`.
+        total = total + torch.ops.aten._unsafe_index(tokens, [neighbours[tap]]) * taps[tap]
+    return functional.gelu(total).to(tokens.dtype)
 
 
 _compiled: dict[str, Any] = {}
 """The compiled `_fused`, once there is one; `failed` says that there is no compiler."""
 
 
-def _run_compiled(tokens: Tensor, neighbours: Tensor, taps: Tensor, bias: Tensor) -> Tensor | None:
+def _run_compiled(tokens: Tensor, neighbours: Tensor, taps: Tensor, constant: Tensor) -> Tensor | None:
     """The fused form, or None where it cannot be compiled, said once."""
     if "failed" in _compiled:
         return None
@@ -93,7 +90,7 @@ def _run_compiled(tokens: Tensor, neighbours: Tensor, taps: Tensor, bias: Tensor
         _compiled["fused"] = torch.compile(_fused, dynamic=True)
     try:
         with torch.no_grad():
-            return _compiled["fused"](tokens, neighbours, taps, bias)
+            return _compiled["fused"](tokens, neighbours, taps, constant)
     except Exception as error:  # whatever the compiler's tool chain raises
         _compiled["failed"] = error
         reason = str(error).strip().split("\n")[0]
@@ -102,8 +99,10 @@ def _run_compiled(tokens: Tensor, neighbours: Tensor, taps: Tensor, bias: Tensor
 
 
 @neighbour_dwconv_gelu.register_fake
-def _(tokens: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor, compiled: bool) -> Tensor:
-    return torch.empty_like(tokens)
+def _(
+    tokens: Tensor, neighbours: Tensor, weight: Tensor, bias: Tensor, shift: Tensor, compiled: bool
+) -> Tensor:
+    return tokens.new_empty(neighbours.shape[1], tokens.shape[1])
 
 
 @register_flop_formula(torch.ops.dit_bench.neighbour_dwconv_gelu)

@@ -2,98 +2,26 @@
 
 The kept tokens of the whole batch lie in one `(T, C)` matrix, image after image. Linear layers and norms run on it as
 it is; attention queries meet their own image's keys; both convolutions see absent tokens as zero. Images without a kept
-token take no part at all.
+token take no part at all. Residual branches are added in place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
-
 import torch
-from timm.models.pvt_v2 import Attention, Block
+from timm.models.pvt_v2 import Attention, Block, MlpWithDepthwiseConv
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dit_bench.cost.formulas import Grid, attention_macs
 from dit_bench.models.dit.masked import masked_stage, split_heads
-from dit_bench.models.dit.neighbours import neighbour_dwconv_gelu, neighbour_table
+from dit_bench.models.dit.neighbours import neighbour_dwconv_gelu
+from dit_bench.models.dit.packed_layout import GROUP_BYTES, PackedLayout, build_layout
 
-GROUP_BYTES = 32 * 2**20
-"""On a CPU so much of the feed-forward network's wide activation exists at a time, whole images: it bounds the peak."""
 LOOP_MACS_PER_IMAGE = 10**6
 """Attention products wasted on padding, per image, from which a loop over the images is faster on a CPU."""
 
 
-@dataclass(frozen=True)
-class PackedLayout:
-    """Where the kept tokens of a batch lie: built once per node, used by all of its blocks."""
-
-    counts: list[int]
-    """Kept tokens of each of the A images that have any."""
-    rows: Tensor
-    """Places `(T,)` of the kept tokens in the flattened `(B, L)` batch, increasing."""
-    positions: Tensor
-    """Places `(T,)` of the kept tokens in the flattened `(A, L)` grids of the images that take part."""
-    neighbours: Tensor
-    grid: Grid
-
-    @property
-    def num_images(self) -> int:
-        """A, the number of images that take part."""
-        return len(self.counts)
-
-    @property
-    def longest(self) -> int:
-        """Kept tokens of the image that keeps most."""
-        return max(self.counts)
-
-    @property
-    def is_even(self) -> bool:
-        """Whether all images keep equally many."""
-        return self.longest == min(self.counts)
-
-    @cached_property
-    def slots(self) -> Tensor:
-        """Places `(T,)` of the kept tokens in the flattened `(A, longest)` layout that padded attention uses."""
-        sizes = torch.tensor(self.counts, device=self.rows.device)
-        empty_before = (self.longest - sizes).cumsum(0) - (self.longest - sizes)
-        return torch.arange(self.rows.numel(), device=self.rows.device) + empty_before.repeat_interleave(sizes)
-
-    def spans(self) -> Iterator[tuple[int, int]]:
-        """First and last-but-one row of each image."""
-        start = 0
-        for count in self.counts:
-            yield start, start + count
-            start += count
-
-    def groups(self, row_bytes: int) -> Iterator[tuple[int, int]]:
-        """Rows of neighbouring images together, as long as they take no more than `GROUP_BYTES`."""
-        first = last = 0
-        for start, end in self.spans():
-            if start > first and (end - first) * row_bytes > GROUP_BYTES:
-                yield first, start
-                first = start
-            last = end
-        yield first, last
-
-
-def build_layout(kept: Tensor, counts: list[int], grid: Grid) -> PackedLayout:
-    """The layout of a keep mask `(B, L)` (bool) with `counts` kept tokens per image, not all of them 0."""
-    rows = kept.flatten().nonzero().flatten()
-    length = kept.shape[1]
-    present = [count for count in counts if count]
-    positions = rows
-    if len(present) < len(counts):
-        images = torch.tensor([k for k, count in enumerate(counts) if count], device=kept.device)
-        place = torch.full((len(counts),), -1, device=kept.device)
-        place[images] = torch.arange(len(present), device=kept.device)
-        positions = place[rows // length] * length + rows % length
-    neighbours = neighbour_table(positions, len(present), grid)
-    return PackedLayout(present, rows, positions, neighbours, grid)
-
-
+@torch.no_grad()
 def packed_stage(
     blocks: nn.ModuleList, tokens: Tensor, grid: Grid, kept: Tensor | None, *, compiled: bool = False
 ) -> Tensor:
@@ -112,8 +40,8 @@ def packed_stage(
     packed = tokens.flatten(0, 1).index_select(0, layout.rows)
     for block in blocks:
         assert isinstance(block, Block)
-        packed = packed + _packed_attention(block.attn, block.norm1(packed), layout)
-        packed = _packed_mlp(block, packed, layout, compiled)
+        _add_linear(packed, _packed_attention(block.attn, block.norm1(packed), layout), block.attn.proj)
+        _add_mlp(packed, block, layout, compiled)
     out = tokens.clone(memory_format=torch.contiguous_format)
     out.flatten(0, 1).index_copy_(0, layout.rows, packed.to(out.dtype))
     return out
@@ -131,28 +59,52 @@ def _dense_stage(blocks: nn.ModuleList, tokens: Tensor, grid: Grid) -> Tensor:
     return torch.cat([masked_stage(blocks, part, grid, None) for part in tokens.split(images)])
 
 
-def _packed_mlp(block: Block, tokens: Tensor, layout: PackedLayout, compiled: bool) -> Tensor:
-    """Tokens `(T, C)` plus their feed-forward network."""
-    conv = block.mlp.dwconv
-    assert conv.bias is not None
-    row_bytes = conv.out_channels * tokens.element_size()
-    groups = list(layout.groups(row_bytes)) if tokens.device.type == "cpu" else [(0, tokens.shape[0])]
-    parts = []
-    for start, end in groups:
-        part, neighbours = tokens, layout.neighbours
-        if len(groups) > 1:
-            # A token and its neighbours belong to one image; absent ones stay beyond the group's last row.
-            part, neighbours = tokens[start:end], neighbours[:, start:end] - start
-        hidden = block.mlp.fc1(block.norm2(part))
-        hidden = neighbour_dwconv_gelu(hidden, neighbours, conv.weight, conv.bias, compiled)
-        parts.append(part + block.mlp.fc2(hidden))
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+def _add_linear(total: Tensor, inputs: Tensor, linear: nn.Linear) -> None:
+    """Add the layer's output `(T, C)` for `inputs` `(T, D)` to `total`, in place."""
+    if linear.bias is None or inputs.dtype != total.dtype or linear.weight.dtype != total.dtype:
+        total.add_(linear(inputs))
+        return
+    # Into the sum itself: neither the bias nor the product needs a matrix of its own.
+    total.add_(linear.bias)
+    torch.addmm(total, inputs, linear.weight.t(), out=total)
+
+
+def _add_mlp(tokens: Tensor, block: Block, layout: PackedLayout, compiled: bool) -> None:
+    """Add the feed-forward network to the tokens `(T, C)`, in place."""
+    mlp = block.mlp
+    dtype = _product_dtype(tokens)
+    for group in layout.groups(mlp.fc1.out_features * dtype.itemsize):
+        part = tokens[group.start : group.end]
+        hidden = _expanded(mlp, block.norm2(part).to(dtype))
+        conv, shift = mlp.dwconv, mlp.fc1.bias
+        hidden = neighbour_dwconv_gelu(hidden, group.neighbours, conv.weight, conv.bias, shift, compiled)
+        _add_linear(part, hidden, mlp.fc2)
+
+
+def _expanded(mlp: MlpWithDepthwiseConv, tokens: Tensor) -> Tensor:
+    """`(n, C)` → `(n + 1, D)`: the first layer without its bias, and minus the bias in a last row for absent tokens.
+
+    The bias is added after the convolution, once for all taps, where it costs no pass over the matrix; an absent
+    token then counts as −bias + bias = 0.
+    """
+    weight, bias = mlp.fc1.weight.to(tokens.dtype), mlp.fc1.bias
+    hidden = tokens.new_empty(tokens.shape[0] + 1, weight.shape[0])
+    torch.mm(tokens, weight.t(), out=hidden[:-1])
+    hidden[-1] = -bias
+    return hidden
+
+
+def _product_dtype(tokens: Tensor) -> torch.dtype:
+    """The type in which matrix products run: autocast's where it is on, else the tokens' own."""
+    device = tokens.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tokens.dtype
 
 
 def _packed_attention(attention: Attention, tokens: Tensor, layout: PackedLayout) -> Tensor:
+    """Mixed values `(T, C)` of normed tokens `(T, C)`, not yet projected."""
     queries = attention.q(tokens)
     keys_values = attention.kv(tokens) if attention.sr is None else _reduced_keys_values(attention, tokens, layout)
-    return attention.proj(_mixed(attention, queries, keys_values, layout))
+    return _mixed(attention, queries, keys_values, layout)
 
 
 def _reduced_keys_values(attention: Attention, tokens: Tensor, layout: PackedLayout) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from dit_bench.cost.formulas import Grid
 from dit_bench.models.dit.masked import masked_stage, split_heads
-from dit_bench.models.dit.packed import GROUP_BYTES
+from dit_bench.models.dit.packed_layout import GROUP_BYTES
 
 
 class PaddedLayout:

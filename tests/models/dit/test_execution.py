@@ -12,7 +12,7 @@ from torch import nn
 
 from dit_bench.cost.counter import counted_macs
 from dit_bench.cost.formulas import stage_cost
-from dit_bench.models.dit import neighbours, packed, padded
+from dit_bench.models.dit import neighbours, packed, packed_layout, padded
 from dit_bench.models.dit.costs import image_macs
 from dit_bench.models.dit.ledger import Ledger
 from dit_bench.models.dit.masked import masked_stage
@@ -140,7 +140,7 @@ def test_stage_is_the_same_function_whichever_way_its_size_chooses(
 ) -> None:
     """Large batches go through in groups of images and in chunks of rows, and small ones must not differ."""
     width, hidden = (16, 32, 64, 96)[scale], STAGES.blocks[scale][0].mlp.fc1.out_features
-    for module in (packed, padded):
+    for module in (packed, packed_layout, padded):
         monkeypatch.setattr(module, "GROUP_BYTES", group_images * 90 * hidden * 4)
     monkeypatch.setattr(packed, "LOOP_MACS_PER_IMAGE", loop_from_macs)
     monkeypatch.setattr(neighbours, "CHUNK_BYTES", 7)
