@@ -31,12 +31,15 @@ from dit_bench.errors import UsageError
 
 if TYPE_CHECKING:
     from dit_bench.engine.bench_networks import Against, Conditions, Subject
-    from dit_bench.recipes.settings import RuntimeSettings
+    from dit_bench.engine.bench_networks import Path as NodePath
+    from dit_bench.recipes.settings import NumericsSettings, RuntimeSettings
     from dit_bench.report.bench_table import BenchReport
     from dit_bench.runs.store import RunStore
 
 # Repeated from dit_bench.engine.bench_networks and dit_bench.cost.latency, which import torch; a test compares them.
 AGAINST_CHOICES = ("pvt", "dense", "masked", "padded")
+PATH_CHOICES = ("diagonal", "gated", "fully")
+AMP_CHOICES = ("off", "bf16", "fp16")
 FEWEST_ROUNDS = 6
 DEFAULT_BATCHES = (1, 8)
 DEFAULT_KEEPS = (0.25, 0.5, 0.75)
@@ -64,7 +67,12 @@ _share = click.FloatRange(0, 1)
     help="Share of tokens that every node of a model keeps; repeatable.  [default: 0.25, 0.5, 0.75]",
 )
 @click.option("--spread", type=_share, help="Images of a batch keep from keep(1 − spread) to keep(1 + spread).")
-@click.option("--path", type=click.Choice(["diagonal", "fully"]), help="Nodes of a model: PVTv2's (default), or all.")
+@click.option(
+    "--path",
+    type=click.Choice(PATH_CHOICES),
+    help="Nodes of a model: PVTv2's (diagonal, the default), the same with all gates at work, or all.",
+)
+@click.option("--amp", type=click.Choice(AMP_CHOICES), help="Precision of a model's matrix products.  [default: off]")
 @click.option(
     "--image-size",
     "image_sizes",
@@ -115,7 +123,8 @@ def command(
     batches: tuple[int, ...],
     keeps: tuple[float, ...],
     spread: float | None,
-    path: Literal["diagonal", "fully"] | None,
+    path: NodePath | None,
+    amp: Literal["off", "bf16", "fp16"] | None,
     image_sizes: tuple[Side, ...],
     rounds: int | None,
     against: tuple[Against, ...],
@@ -138,10 +147,11 @@ def command(
     weights and keeps random tokens; a recipe's rows decide by their learned gates on images of their data set.
     """
     from dit_bench.recipes.names import names_recipe
-    from dit_bench.recipes.settings import RuntimeSettings
+    from dit_bench.recipes.settings import NumericsSettings, RuntimeSettings
     from dit_bench.report.bench_table import BENCH_SUFFIXES
     from dit_bench.report.files import check_target
 
+    numerics = NumericsSettings(amp=amp or "off")
     runtime = RuntimeSettings(device=device, threads=threads, data_dir=data_dir)
     chosen_batches = tuple(dict.fromkeys(batches or DEFAULT_BATCHES))
     for file in files:
@@ -152,14 +162,18 @@ def command(
         check_target(plot_file, FIGURE_SUFFIXES, force=force)
     of_models = {"--keep": keeps, "--spread": spread is not None, "--path": path, "--image-size": image_sizes}
     if names_recipe(name):
-        of_models["--per-node"] = per_node
+        of_models |= {"--per-node": per_node, "--amp": amp}
         refuse_options(of_models, f"{name} is a recipe: its gates decide, on its own images")
         rows = resolved_rows(name, row_ids, profile or "mini", overrides, seeds)
-        cases = _recipe_cases(rows, store, chosen_batches, runtime, compiled)
+        cases = _recipe_cases(
+            rows, store, chosen_batches, bool(seeds), data_dir, _conditions(runtime, compiled, numerics)
+        )
     else:
         of_recipes = {"--row": row_ids, "--profile": profile, **dict.fromkeys(overrides, True)}
+        _check_model(name, of_recipes, seeds)
+        conditions = _conditions(runtime, compiled, numerics, *seeds)
         cases = _model_cases(
-            name, of_recipes, path or "diagonal", image_sizes, chosen_batches, keeps, spread, seeds, runtime, compiled
+            name, path or "diagonal", image_sizes, chosen_batches, keeps or DEFAULT_KEEPS, spread or 0.0, conditions
         )
     chosen = tuple(dict.fromkeys(against)) or AGAINST_CHOICES[:1]
     report = _measured(cases, chosen, rounds, counting, compiled, per_node)
@@ -170,40 +184,50 @@ def command(
     _show(report, as_json)
 
 
-def _conditions(runtime: RuntimeSettings, compiled: bool, seed: int = 0) -> Conditions:
+def _conditions(runtime: RuntimeSettings, compiled: bool, numerics: NumericsSettings, seed: int = 0) -> Conditions:
     from dit_bench.engine.bench_networks import Conditions
     from dit_bench.engine.benchmark import check_compiler
-    from dit_bench.engine.devices import prepare
+    from dit_bench.engine.devices import autocast, prepare
 
     device = prepare(runtime)
+    autocast(device, numerics)  # refuses what the device cannot do
     if compiled:
         check_compiler()
-    return Conditions(device, compiled, seed)
+    return Conditions(device, compiled, seed, numerics)
 
 
 def _recipe_cases(
-    rows: Sequence[Any], store: RunStore, batches: Sequence[int], runtime: RuntimeSettings, compiled: bool
+    rows: Sequence[Any],
+    store: RunStore,
+    batches: Sequence[int],
+    every_seed: bool,
+    data_dir: str | None,
+    conditions: Conditions,
 ) -> Iterator[tuple[Subject, Conditions]]:
     from dit_bench.engine.bench_recipes import routed_runs, trained_subjects
 
-    cache_dir = None if runtime.data_dir is None else Path(runtime.data_dir)
-    runs = routed_runs(rows, store)
-    return trained_subjects(runs, batches, _conditions(runtime, compiled), cache_dir)
+    runs = routed_runs(rows, store, every_seed=every_seed)
+    return trained_subjects(runs, batches, conditions, None if data_dir is None else Path(data_dir))
 
 
 def _model_cases(
     name: str,
-    of_recipes: dict[str, Any],
-    path: Literal["diagonal", "fully"],
+    path: NodePath,
     image_sizes: Sequence[Side],
     batches: Sequence[int],
     keeps: Sequence[float],
-    spread: float | None,
-    seeds: Sequence[int],
-    runtime: RuntimeSettings,
-    compiled: bool,
+    spread: float,
+    conditions: Conditions,
 ) -> Iterator[tuple[Subject, Conditions]]:
-    from dit_bench.engine.bench_networks import check_routed_model, controlled_subjects, image_size_of
+    from dit_bench.engine.bench_networks import controlled_subjects, image_size_of
+
+    sizes = [image_size_of(name, size) for size in image_sizes or (None,)]
+    return controlled_subjects(name, path, sizes, batches, list(dict.fromkeys(keeps)), spread, conditions)
+
+
+def _check_model(name: str, of_recipes: dict[str, Any], seeds: Sequence[int]) -> None:
+    """Raise UsageError for what cannot be timed with keep ratios set by hand."""
+    from dit_bench.engine.bench_networks import check_routed_model
     from dit_bench.engine.model_counts import check_model_or_recipe
 
     check_model_or_recipe(name)
@@ -211,10 +235,6 @@ def _model_cases(
     refuse_options(of_recipes, f"{name} is a model, not a recipe")
     if len(seeds) > 1:
         raise UsageError(f"--seed: {len(seeds)} seeds are given", remedy="a model is timed with one")
-    sizes = [image_size_of(name, size) for size in image_sizes or (None,)]
-    conditions = _conditions(runtime, compiled, *seeds)
-    ratios = dict.fromkeys(keeps or DEFAULT_KEEPS)
-    return controlled_subjects(name, path, sizes, batches, list(ratios), spread or 0.0, conditions)
 
 
 def _measured(
@@ -229,7 +249,7 @@ def _measured(
     from dit_bench.engine.benchmark import compare, counting_overhead, timing_provenance
     from dit_bench.report.bench_table import BenchReport
 
-    lines, counted, device = [], [], None
+    lines, counted, device, precisions = [], [], None, []
     for subject, conditions in cases:
         height, width = subject.image_size
         kept = "" if subject.keep is None else f", kept {subject.keep:g}"
@@ -241,8 +261,9 @@ def _measured(
         if counting:
             counted.append(counting_overhead(subject, conditions, rounds=rounds))
         device = conditions.device
+        precisions.append(conditions.precision)
     assert device is not None
-    return BenchReport(lines, counted, timing_provenance(device), compiled)
+    return BenchReport(lines, counted, timing_provenance(device), compiled, ", ".join(dict.fromkeys(precisions)))
 
 
 def _save(report: BenchReport, file: Path, force: bool) -> Path:

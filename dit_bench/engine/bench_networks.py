@@ -22,6 +22,7 @@ from dit_bench.engine.bench_masks import Masks, controlled_masks, everything, ke
 from dit_bench.engine.build import build_model, check_model_name
 from dit_bench.engine.devices import autocast, synchronize
 from dit_bench.errors import UsageError
+from dit_bench.models.dit.gates import Gate
 from dit_bench.models.dit.ledger import Ledger
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.pvt import SIZES
@@ -37,7 +38,13 @@ BASELINES: dict[str, str] = {
     "padded": "the same masks, kept tokens padded to the image that keeps most",
 }
 assert set(BASELINES) == set(get_args(Against))
-Path = Literal["diagonal", "fully"]
+Path = Literal["diagonal", "gated", "fully"]
+"""PVTv2's nodes; the same with every gate of the whole grid deciding (against the other nodes); the whole grid."""
+_VARIANTS: dict[Path, Literal["diagonal", "dynamic", "fully"]] = {
+    "diagonal": "diagonal",
+    "gated": "dynamic",
+    "fully": "fully",
+}
 NUM_CLASSES = 1000
 PLAIN = NumericsSettings()
 
@@ -50,6 +57,11 @@ class Conditions:
     compile: bool
     seed: int = 0
     numerics: NumericsSettings = PLAIN
+
+    @property
+    def precision(self) -> str:
+        """Of the matrix products, in words."""
+        return "fp32" if self.numerics.amp == "off" else f"{self.numerics.amp} autocast"
 
 
 @dataclass(frozen=True)
@@ -109,26 +121,35 @@ def check_routed_model(name: str) -> None:
 
 
 def controlled_model(name: str, path: Path, conditions: Conditions) -> DiT:
-    """A DiT with random weights whose nodes are those of `path`: PVTv2's `diagonal`, or `fully` the whole grid.
+    """A DiT with random weights whose nodes are those of `path`.
 
     Raises UsageError for a name that is no DiT.
     """
     check_routed_model(name)
-    settings = RunSettings(model=ModelSettings(name=name), routing=RoutingSettings(variant=path))
+    settings = RunSettings(model=ModelSettings(name=name), routing=RoutingSettings(variant=_VARIANTS[path]))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(conditions.seed)
         model = build_model(settings, NUM_CLASSES)
     assert isinstance(model, DiT)
+    if path == "gated":
+        for gates in (model.grid.rows.gates, model.grid.columns.gates):
+            for node, gate in gates.items():
+                assert isinstance(gate, Gate)
+                # Columns are numbered by the stage in front of which they stand, so that PVTv2's is one further on.
+                scale, place = map(int, node.split("_"))
+                gate.fix(keep=place == scale + (gates is model.grid.columns.gates))
     return model.eval().to(conditions.device)
 
 
 def controlled_subject(
-    name: str, model: DiT, image_size: Grid, batch: int, keep: float, spread: float, conditions: Conditions
+    name: str, model: DiT, path: Path, image_size: Grid, batch: int, keep: float, spread: float, conditions: Conditions
 ) -> Subject:
     """`model` on normal noise with controlled keep ratios; masks and images are made here, outside of any timing."""
     generator = torch.Generator().manual_seed(conditions.seed)
     images = torch.randn(batch, 3, *image_size, generator=generator)
     masks = controlled_masks(model, image_size, batch, keep=keep, spread=spread, seed=conditions.seed)
+    if path == "gated":
+        masks = {(scale, stage): mask for (scale, stage), mask in masks.items() if scale == stage}
     size = size_of(name)
     assert size is not None
     on_device = {node: mask.to(conditions.device) for node, mask in masks.items()}
@@ -148,7 +169,7 @@ def controlled_subjects(
     model = controlled_model(name, path, conditions)
     shown = name if path == "diagonal" else f"{name}, {path}"
     for image_size, batch, keep in itertools.product(image_sizes, batches, keeps):
-        subject = controlled_subject(name, model, image_size, batch, keep, spread, conditions)
+        subject = controlled_subject(name, model, path, image_size, batch, keep, spread, conditions)
         yield replace(subject, name=shown), conditions
 
 
@@ -226,16 +247,17 @@ def _inference(
 
 
 def _dense_contenders(subject: Subject, conditions: Conditions) -> list[Contender]:
-    # On a hand-set path nothing decides, so that without masks everything is kept and the graph is static.
-    static = subject.masks is not None
+    # On a hand-set path, all of its tokens are kept where nothing masks them.
+    by_hand = subject.masks is not None
     masks = None
-    if not static:
+    if not by_hand:
         ones = everything(subject.model, subject.image_size, subject.batch)
         masks = {node: mask.to(conditions.device) for node, mask in ones.items()}
     macs = float(read_ledger(subject, masks, conditions).macs.mean())
     run = dit_run(subject, "packed", masks, conditions)
     found = [_contender("dense", subject, run, macs, subject.model)]
-    if static and conditions.compile:
+    # Gates make the graph depend on the data.
+    if by_hand and conditions.compile and not subject.model.gates():
         take_form = partial(_take_form, subject.model, "packed", None, False)
         compiled = _inference(partial(_compiled(subject.model), subject.images), conditions, take_form)
         found.append(_contender("dense", subject, compiled, macs, subject.model, compiled=True))
@@ -250,11 +272,12 @@ def _pvt_contenders(subject: Subject, conditions: Conditions) -> list[Contender]
     for module in model.modules():
         if isinstance(module, Attention):
             module.fused_attn = True
+    images = subject.images.contiguous(memory_format=torch.channels_last)
     macs = subject.model.costs(subject.image_size).base
     found = []
     for compiled in (False, True) if conditions.compile else (False,):
         network = _compiled(model) if compiled else model
-        run = _inference(partial(network, subject.images), conditions)
+        run = _inference(partial(network, images), conditions)
         found.append(_contender("pvt", subject, run, macs, model, compiled=compiled))
     return found
 

@@ -57,8 +57,12 @@ class EvenlySpaced:
         return self.dataset.manifest_sha256()
 
 
-def routed_runs(rows: Sequence[ResolvedRow], store: RunStore) -> list[tuple[ResolvedRow, FinishedRun]]:
-    """The finished run of every row that routes, of its first seed that has one; other rows are passed over.
+def routed_runs(
+    rows: Sequence[ResolvedRow], store: RunStore, *, every_seed: bool = False
+) -> list[tuple[ResolvedRow, FinishedRun]]:
+    """The finished run of every row that routes; other rows are passed over.
+
+    Of each row the first seed that has one, or with `every_seed` all of its seeds, of which none may be missing.
 
     Raises UsageError if no row routes, WeightsError naming the command that trains what is missing.
     """
@@ -66,7 +70,10 @@ def routed_runs(rows: Sequence[ResolvedRow], store: RunStore) -> list[tuple[Reso
     if not routed:
         chosen = ", ".join(f"{row.row.id} ({row.settings.model.name})" for row in rows)
         raise UsageError(f"{rows[0].recipe.name}: nothing is routed in {chosen}", remedy="name rows of a dit_ model")
-    return [one_trained_run([row], store) for row in [row for row in routed if row.row.runs] or routed]
+    chosen = [row for row in routed if row.row.runs] or routed
+    if every_seed:
+        chosen = [replace(row, seeds=(seed,)) for row in chosen for seed in row.seeds]
+    return [one_trained_run([row], store) for row in chosen]
 
 
 def trained_subjects(
@@ -94,7 +101,7 @@ def trained_subjects(
                     remedy="use a smaller batch",
                 )
             images = _real_images(dataset, settings.data, batch).to(conditions.device)
-            name = f"{row.recipe.name} {row.row.id}"
+            name = f"{row.recipe.name} {row.row.id} seed {run.record.seed}"
             yield Subject(name, size, model, images, None), replace(conditions, numerics=settings.numerics)
 
 

@@ -54,6 +54,8 @@ class BenchReport:
     provenance: Provenance
     compiled: bool
     """Whether compiled forms were tried."""
+    precision: str
+    """Of the matrix products."""
 
     @property
     def conditions(self) -> list[tuple[str, str]]:
@@ -67,6 +69,7 @@ class BenchReport:
             ("torch", made.packages.get("torch", "unknown")),
             ("timm", made.packages.get("timm", "unknown")),
             ("compile", "yes" if self.compiled else "no"),
+            ("precision", self.precision),
             ("commit", commit),
             ("created", made.created_utc),
         ]
@@ -139,6 +142,7 @@ def bench_json(report: BenchReport) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "provenance": report.provenance.model_dump(),
         "compile": report.compiled,
+        "precision": report.precision,
         "notes": report.notes,
         "comparisons": [line_json(line) for line in report.lines],
         "counting": [counting_json(line) for line in report.counting],

@@ -32,8 +32,12 @@ SMALL = ("dit_nano", "--image-size", "32x64", "--device", "cpu", "--rounds", "6"
 def test_choices_are_those_of_the_engine() -> None:
     from dit_bench.cost.latency import FEWEST_ROUNDS
     from dit_bench.engine.bench_networks import BASELINES, Against
+    from dit_bench.engine.bench_networks import Path as NodePath
+    from dit_bench.recipes.settings import NumericsSettings
 
     assert get_args(Against) == tuple(BASELINES) == bench.AGAINST_CHOICES
+    assert get_args(NodePath) == bench.PATH_CHOICES
+    assert get_args(NumericsSettings.model_fields["amp"].annotation) == bench.AMP_CHOICES
     assert bench.FEWEST_ROUNDS == FEWEST_ROUNDS
 
 
@@ -77,6 +81,7 @@ def test_json_keeps_standard_output_clean(capsys: pytest.CaptureFixture[str], ma
     assert comparison["ideal_speed_up"] < 1
     assert document["provenance"]["device"] == "cpu"
     assert document["compile"] is False
+    assert document["precision"] == "fp32"
 
 
 def test_defaults_are_named_in_the_help(capsys: pytest.CaptureFixture[str], made_up_times: None) -> None:
@@ -107,6 +112,9 @@ def test_defaults_are_named_in_the_help(capsys: pytest.CaptureFixture[str], made
         (["dit_nano", "--plot", "bench.csv"], "unknown format '.csv'"),
         (["dit_nano", "--device", "gpu"], "--device gpu"),
         (["dit/table6", "--keep", "0.5"], "--keep: dit/table6 is a recipe"),
+        (["dit_nano", "--amp", "fp16", "--device", "cpu"], "numerics.amp=fp16 needs a CUDA device"),
+        (["dit/table6", "--amp", "bf16"], "--amp: dit/table6 is a recipe"),
+        (["dit/table6", "--path", "gated"], "--path: dit/table6 is a recipe"),
         (["dit/table6", "--spread", "0"], "--spread: dit/table6 is a recipe"),
         (["dit/table6", "--image-size", "64"], "--image-size: dit/table6 is a recipe"),
         (["dit/table6", "--row", "dynamik"], "did you mean 'dynamic'"),

@@ -89,13 +89,29 @@ def test_macs_are_those_that_torch_dispatches() -> None:
     assert lines["pvt"].speed_up.ideal == pytest.approx(dense / ours)
 
 
+def test_gates_at_work_cost_what_they_cost_and_decide_nothing() -> None:
+    """PVTv2's nodes with the masks set by hand, and every gate of the grid on top."""
+    plain, gated = subject(path="diagonal"), subject(path="gated")
+    ledgers = [read_ledger(case, case.masks, HERE) for case in (plain, gated)]
+    assert (ledgers[0].kept == ledgers[1].kept).all()
+    costs = gated.model.costs(gated.image_size)
+    live = ledgers[1].live[0]
+    rows = sum(gate for i, row in enumerate(costs.row_gates) for j, gate in enumerate(row) if live[i][j])
+    widths = gated.model.shape.embed_dims
+    # A map that is live asks in every column from the one on in which it came to be.
+    columns = sum(2 * widths[scale] * (5 - scale if scale else 5) for scale in range(3))
+    assert (ledgers[1].macs - ledgers[0].macs == rows + columns).all()
+    dense = baseline_contenders("dense", gated, HERE)
+    assert [contender.macs_per_image for contender in dense] == [costs.base + rows + columns]
+
+
 def test_everything_kept_promises_nothing() -> None:
     (line,) = compare(subject(keep=1.0, spread=0.0), ["pvt"], HERE, rounds=6, stopwatch=Prescribed(1.0, 2.0))
     assert line.speed_up.ideal == 1.0
     assert line.speed_up.rho is None
 
 
-@pytest.mark.parametrize("path", ["diagonal", "fully"])
+@pytest.mark.parametrize("path", ["diagonal", "gated", "fully"])
 def test_all_forms_of_the_same_masks_compute_the_same(path: str) -> None:
     case = subject(path=path)
     macs = float(read_ledger(case, case.masks, HERE).macs.mean())
@@ -161,7 +177,7 @@ class OneRun(RunStore):
     """A store that has a run of every row that is asked for."""
 
     def find(self, settings: RunSettings, seed: int) -> FinishedRun | None:
-        return FinishedRun(self.root, SimpleNamespace(settings=settings))  # type: ignore[arg-type]
+        return FinishedRun(self.root, SimpleNamespace(settings=settings, seed=seed))  # type: ignore[arg-type]
 
 
 def rows_of(recipe: str, *row_ids: str) -> list[ResolvedRow]:
@@ -176,6 +192,8 @@ def test_rows_that_route_nothing_are_passed_over(tmp_path: Path) -> None:
     plain = replace(rows[0], settings=RunSettings(model=ModelSettings(name="pvt_v2_mini")))
     with pytest.raises(UsageError, match=r"nothing is routed in .* \(pvt_v2_mini\) — name rows of a dit_ model"):
         routed_runs([plain], OneRun(tmp_path))
+    several = routed_runs(rows_of("dit/table6", "dynamic"), OneRun(tmp_path), every_seed=True)
+    assert [run.record.seed for _, run in several] == [0, 1, 2]
     with pytest.raises(WeightsError, match="train it first"):
         routed_runs(rows_of("dit/table6", "dynamic"), RunStore(tmp_path))
 
@@ -193,7 +211,7 @@ def test_a_finished_run_is_timed_on_its_own_images(tmp_path: Path) -> None:
     row = replace(rows_of("dit/table6", "dynamic")[0], settings=settings)
     runs = routed_runs([row], OneRun(tmp_path))
     ((case, conditions),) = trained_subjects(runs, [4], HERE, tmp_path / "cache")
-    assert (case.name, case.size, case.batch, case.image_size) == ("dit/table6 dynamic", "nano", 4, (64, 64))
+    assert (case.name, case.size, case.batch, case.image_size) == ("dit/table6 dynamic seed 0", "nano", 4, (64, 64))
     assert case.masks is None
     assert (HERE.numerics, conditions.numerics.amp) == (PLAIN, "bf16")
     ledger = read_ledger(case, None, conditions)

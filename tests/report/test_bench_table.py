@@ -55,7 +55,7 @@ def line(baseline_seconds: list[float], *, kind: str = "pvt", settled: bool = Tr
 FASTER = line([1.2, 1.2, 1.2, 1.2, 1.2, 1.28])
 NOISE = line([0.72, 0.8, 0.88, 0.88, 0.96, 0.96], kind="padded", settled=False, macs=2e9)
 COUNTING = CountingLine("dit_b2", (64, 64), 8, 0.5, (0.8,) * 6, (0.8, 0.808, 0.808, 0.808, 0.808, 0.816))
-REPORT = BenchReport([FASTER, NOISE], [COUNTING], PROVENANCE, compiled=True)
+REPORT = BenchReport([FASTER, NOISE], [COUNTING], PROVENANCE, compiled=True, precision="fp32")
 CASE = ("dit_b2", "224x320", "8", "0.50 ± 0.09")
 
 
@@ -95,7 +95,7 @@ def test_conditions_and_notes_say_what_a_time_depends_on() -> None:
     assert conditions["commit"] == "0123456789ab, with changes"
     assert (conditions["CPU"], conditions["threads"], conditions["compile"]) == ("Some CPU", "1", "yes")
     assert any("In 1 of 2 comparisons" in note for note in REPORT.notes)
-    quiet = BenchReport([FASTER], [], PROVENANCE, compiled=False)
+    quiet = BenchReport([FASTER], [], PROVENANCE, compiled=False, precision="fp32")
     assert not any("not quiet" in note for note in quiet.notes)
 
 

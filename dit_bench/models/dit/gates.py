@@ -6,7 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dit_bench.models.dit.kernels import Kernel
+from dit_bench.models.dit.norms import normalised
 from dit_bench.models.dit.options import GateOptions
+
+LAYER_NORM_EPS = 1e-5
+"""What `functional.layer_norm` adds to the variance."""
 
 
 class Gate(nn.Module):
@@ -47,6 +52,12 @@ class Gate(nn.Module):
         self.ema_updates.zero_()
 
     @torch.no_grad()
+    def fix(self, *, keep: bool) -> None:
+        """Decide the same for every token at inference, whatever it is, at the cost of deciding."""
+        self.ema_weight.zero_()
+        self.ema_bias.copy_(torch.tensor([1.0, -1.0] if keep else [-1.0, 1.0]))
+
+    @torch.no_grad()
     def update_ema(self) -> None:
         """Eq. 3, after each optimiser step; the momentum is reached through min(m, (1 + t) / (10 + t))."""
         step = int(self.ema_updates)
@@ -68,8 +79,17 @@ class Gate(nn.Module):
                 return functional.linear(features, self.projection.weight.float(), self.projection.bias.float())
             return functional.linear(features, self.ema_weight.float(), self.ema_bias.float())
 
-    def forward(self, features: Tensor, *, noise: float, generator: torch.Generator | None) -> Tensor:
-        """The decision `(...)`, exactly 0 or 1, with the gradient of the soft keep probability in training."""
+    def forward(
+        self, features: Tensor, *, noise: float, generator: torch.Generator | None, compiled: bool = False
+    ) -> Tensor:
+        """The decision `(...)`, exactly 0 or 1, with the gradient of the soft keep probability in training.
+
+        In inference, `compiled` takes it in one pass over the features where there is a compiler.
+        """
+        if compiled and not self.training and self.options.normalise_input:
+            decision = _kernel(features, self.ema_weight, self.ema_bias)
+            if decision is not None:
+                return decision
         logits = self.logits(features)
         if not self.training:
             return (logits[..., 0] >= logits[..., 1]).float()
@@ -78,6 +98,15 @@ class Gate(nn.Module):
         soft = torch.softmax(logits / self.options.temperature, dim=-1)[..., 0]
         hard = (logits[..., 0] >= logits[..., 1]).float()
         return hard + soft - soft.detach()
+
+
+def _keeps(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`Gate.forward` in inference: keep where the gap of the two logits, on normalised features, is not negative."""
+    gap = (normalised(features, LAYER_NORM_EPS) * (weight[0] - weight[1])).sum(dim=-1)
+    return (gap + bias[0] - bias[1] >= 0).float()
+
+
+_kernel = Kernel(_keeps)
 
 
 def gumbel(shape: torch.Size, generator: torch.Generator | None, device: torch.device) -> Tensor:

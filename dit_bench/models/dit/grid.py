@@ -96,8 +96,9 @@ class RoutingGrid(nn.Module):
         """
         num_images = stem.shape[0]
         trace = RoutingTrace.empty(num_images, grids, self.num_stages)
+        # A scale that is not yet live is zero everywhere: one stored number with the map's shape.
         maps = [stem] + [
-            stem.new_zeros(num_images, height * width, dim)
+            stem.new_zeros(()).expand(num_images, height * width, dim)
             for (height, width), dim in zip(grids[1:], self.shape.embed_dims[1:], strict=True)
         ]
         live: list[Decision] = [scale == 0 for scale in range(self.num_scales)]
@@ -105,9 +106,11 @@ class RoutingGrid(nn.Module):
             for i in range(self.num_scales - 1):
                 opened = self._decide_column(i, j, maps[i], live, context)
                 trace.columns[i][j] = opened
+                first = live[i + 1] is False
                 live[i + 1] = either(live[i + 1], opened)
                 if opened is not False:
-                    maps[i + 1] = maps[i + 1] + self._embed(i, j, maps[i], grids[i], opened, run_stage is not None)
+                    embedded = self._embed(i, j, maps[i], grids[i], opened, run_stage is not None)
+                    maps[i + 1] = embedded if first else maps[i + 1] + embedded
             for i in range(self.num_scales):
                 trace.live[i][j] = live[i]
                 if j < self.num_stages and self.reached(i, j, outputs):

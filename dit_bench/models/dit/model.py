@@ -59,7 +59,10 @@ class DiT(nn.Module):
         self.generator: torch.Generator | None = None
         """The random stream of the gates in training; the global one if None."""
         self.mask_override: dict[tuple[int, int], Tensor] | None = None
-        """Kept tokens `(B, L)` per (scale, stage) in place of the row decisions, at inference only."""
+        """Kept tokens `(B, L)` per (scale, stage) in place of the row decisions, at inference only.
+
+        Learned gates decide all the same, and what they decide is thrown away: they belong to the network's cost.
+        """
         self.patch_embed = OverlapPatchEmbed(7, 4, shape.in_chans, shape.embed_dims[0])
         rates: Any = calculate_drop_path_rates(drop_path_rate, list(shape.depths), stagewise=True)
         self.grid = RoutingGrid(shape, self.routing, rates)
@@ -116,12 +119,17 @@ class DiT(nn.Module):
                 raise ValueError(f"images of {size[0]}x{size[1]} pixels are too small: each side needs at least 32")
         masks = None if self.training else self.mask_override
         context = RoutingContext(self.routing_state, self.generator, seeds=[], kept_counts=[], masks=masks)
+        context.compiled = self.compile_kernels and not self.training
         if self.routing.variant in SELECTED_ROWS:
             context.kept_counts = matched_counts(self.costs(size), self.routing.budget_ratio)
             if self.routing.variant == "random" and not self.training:
                 context.seeds = image_seeds(images)
+        run_stage = self._stage_runner()
+        if run_stage is not None:
+            # The tokens that leave the stem are channels-last; its convolution is faster if the pixels enter so, too.
+            images = images.contiguous(memory_format=torch.channels_last)
         stem = self.patch_embed(images).flatten(1, 2)
-        return self.grid(stem, grids, context, run_stage=self._stage_runner(), outputs=outputs)
+        return self.grid(stem, grids, context, run_stage=run_stage, outputs=outputs)
 
     def _stage_runner(self) -> StageRunner | None:
         """How stages compute their kept tokens; None computes and masks."""

@@ -15,6 +15,7 @@ from torch.nn import functional
 from dit_bench.cost.formulas import Grid, attention_macs
 from dit_bench.models.dit.masked import masked_stage, split_heads
 from dit_bench.models.dit.neighbours import neighbour_dwconv_gelu
+from dit_bench.models.dit.norms import layer_norm
 from dit_bench.models.dit.packed_layout import GROUP_BYTES, PackedLayout, build_layout
 
 LOOP_MACS_PER_IMAGE = 10**6
@@ -40,7 +41,7 @@ def packed_stage(
     packed = tokens.flatten(0, 1).index_select(0, layout.rows)
     for block in blocks:
         assert isinstance(block, Block)
-        _add_linear(packed, _packed_attention(block.attn, block.norm1(packed), layout), block.attn.proj)
+        _add_linear(packed, _packed_attention(block, packed, layout, compiled), block.attn.proj)
         _add_mlp(packed, block, layout, compiled)
     out = tokens.clone(memory_format=torch.contiguous_format)
     out.flatten(0, 1).index_copy_(0, layout.rows, packed.to(out.dtype))
@@ -71,13 +72,13 @@ def _add_linear(total: Tensor, inputs: Tensor, linear: nn.Linear) -> None:
 
 def _add_mlp(tokens: Tensor, block: Block, layout: PackedLayout, compiled: bool) -> None:
     """Add the feed-forward network to the tokens `(T, C)`, in place."""
-    mlp = block.mlp
+    mlp, conv = block.mlp, block.mlp.dwconv
+    assert conv.bias is not None
     dtype = _product_dtype(tokens)
     for group in layout.groups(mlp.fc1.out_features * dtype.itemsize):
         part = tokens[group.start : group.end]
-        hidden = _expanded(mlp, block.norm2(part).to(dtype))
-        conv, shift = mlp.dwconv, mlp.fc1.bias
-        hidden = neighbour_dwconv_gelu(hidden, group.neighbours, conv.weight, conv.bias, shift, compiled)
+        hidden = _expanded(mlp, layer_norm(block.norm2, part, compiled).to(dtype))
+        hidden = neighbour_dwconv_gelu(hidden, group.neighbours, conv.weight, conv.bias, mlp.fc1.bias, compiled)
         _add_linear(part, hidden, mlp.fc2)
 
 
@@ -100,14 +101,19 @@ def _product_dtype(tokens: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else tokens.dtype
 
 
-def _packed_attention(attention: Attention, tokens: Tensor, layout: PackedLayout) -> Tensor:
-    """Mixed values `(T, C)` of normed tokens `(T, C)`, not yet projected."""
+def _packed_attention(block: Block, tokens: Tensor, layout: PackedLayout, compiled: bool) -> Tensor:
+    """Mixed values `(T, C)` for the tokens `(T, C)`, not yet projected."""
+    attention = block.attn
+    tokens = layer_norm(block.norm1, tokens, compiled)
     queries = attention.q(tokens)
-    keys_values = attention.kv(tokens) if attention.sr is None else _reduced_keys_values(attention, tokens, layout)
+    if attention.sr is None:
+        keys_values = attention.kv(tokens)
+    else:
+        keys_values = _reduced_keys_values(attention, tokens, layout, compiled)
     return _mixed(attention, queries, keys_values, layout)
 
 
-def _reduced_keys_values(attention: Attention, tokens: Tensor, layout: PackedLayout) -> Tensor:
+def _reduced_keys_values(attention: Attention, tokens: Tensor, layout: PackedLayout, compiled: bool) -> Tensor:
     """Keys and values `(A, m, 2C)` from each image's grid, absent tokens zero, reduced R-fold."""
     assert attention.sr is not None
     assert attention.norm is not None
@@ -115,7 +121,7 @@ def _reduced_keys_values(attention: Attention, tokens: Tensor, layout: PackedLay
     grid = tokens.new_zeros(layout.num_images * height * width, tokens.shape[1])
     grid = grid.index_copy_(0, layout.positions, tokens).view(layout.num_images, height, width, -1)
     reduced = attention.sr(grid.permute(0, 3, 1, 2)).flatten(2).transpose(1, 2)
-    return attention.kv(attention.norm(reduced))
+    return attention.kv(layer_norm(attention.norm, reduced, compiled))
 
 
 def _mixed(attention: Attention, queries: Tensor, keys_values: Tensor, layout: PackedLayout) -> Tensor:

@@ -96,7 +96,9 @@ class PackedLayout:
 
 def build_layout(kept: Tensor, counts: list[int], grid: Grid) -> PackedLayout:
     """The layout of a keep mask `(B, L)` (bool) with `counts` kept tokens per image, not all of them 0."""
-    rows = kept.flatten().nonzero().flatten()
+    flat = kept.flatten()
+    # The counts are on the host already; on a GPU a plain nonzero would wait for the device once more.
+    rows = (flat.nonzero_static(size=sum(counts)) if flat.is_cuda else flat.nonzero()).flatten()
     length = kept.shape[1]
     present = [count for count in counts if count]
     positions = rows

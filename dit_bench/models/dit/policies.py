@@ -30,6 +30,8 @@ class RoutingContext:
     """Tokens to keep per scale, for the variants that select at matched MACs."""
     masks: dict[tuple[int, int], Tensor] | None = None
     """Kept tokens `(B, L)` per (scale, stage) that stand for the row decisions, at inference only."""
+    compiled: bool = False
+    """Whether gates may use kernels made by torch's compiler, at inference only."""
 
 
 def node_key(scale: int, stage: int) -> str:
@@ -84,19 +86,20 @@ class RowPolicy(nn.Module):
         """Kept tokens `(B, L)` of `tokens` `(B, L, C)`, or one decision for all; `images` index into the batch."""
         if not self.uses(scale, stage):
             return False
-        if ctx.masks is not None and (scale, stage) in ctx.masks:
-            mask = ctx.masks[scale, stage].float()
-            return mask if images is None else mask[images]
+        decision: Decision = True
         if self.variant in LEARNED_ROWS:
             if self.training and ctx.state.open:
                 return self._on_open_path(scale, stage)
             gate = self.gates[node_key(scale, stage)]
-            return gate(tokens, noise=ctx.state.noise, generator=ctx.generator)
+            decision = gate(tokens, noise=ctx.state.noise, generator=ctx.generator, compiled=ctx.compiled)
+        if ctx.masks is not None and (scale, stage) in ctx.masks:
+            mask = ctx.masks[scale, stage].float()
+            return mask if images is None else mask[images]
         if self.variant in SELECTED_ROWS:
             with torch.no_grad():
                 scores = self._scores(scale, stage, tokens, blocks, images, ctx)
                 return selection.keep_highest(scores, ctx.kept_counts[scale])
-        return True
+        return decision
 
     def _scores(
         self, scale: int, stage: int, tokens: Tensor, blocks: nn.ModuleList, images: Tensor | None, ctx: RoutingContext
