@@ -5,13 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from typing import get_args
 
-from dit_bench.recipes.settings import RunSettings
+from dit_bench.recipes.settings import RunSettings, Task
 
 
 def canonical_json(settings: RunSettings) -> str:
-    """All settings, defaults included, as JSON with sorted keys and no spaces: equal settings, equal text."""
-    return json.dumps(settings.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """All settings, defaults included, as JSON with sorted keys and no spaces: equal settings, equal text.
+
+    Sections of other tasks are left out, and the task of classification, which was once the only one.
+    """
+    content = settings.model_dump(mode="json")
+    if settings.task == "classification":
+        del content["task"]
+    for section in set(content) & set(get_args(Task)) - {settings.task}:
+        del content[section]
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def hash10(settings: RunSettings) -> str:

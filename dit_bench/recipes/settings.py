@@ -15,6 +15,8 @@ NonNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0)]
 
+Task = Literal["classification", "detection"]
+DetectorName = Literal["retinanet", "atss", "gfl", "mask_rcnn", "cascade_mask_rcnn", "sparse_rcnn", "detr"]
 Variant = Literal["dynamic", "static", "fully", "random", "attention", "scale", "depth", "diagonal", "cheapest"]
 
 
@@ -89,9 +91,10 @@ class ModelSettings(Strict):
 class DataSettings(Strict):
     """Which images, and how they reach the network."""
 
-    dataset: Literal["digit_scenes", "imagenet"] = "digit_scenes"
+    dataset: Literal["digit_scenes", "imagenet", "coco"] = "digit_scenes"
+    """Digit scenes are those with one digit for classification, with several for detection."""
     root: str | None = None
-    """Folder of an ImageNet-layout data set; unused for the embedded scenes."""
+    """Folder of a data set in ImageNet's or COCO's layout; unused for the embedded scenes."""
     image_size_px: PositiveInt = 64
     train_images: PositiveInt = 6000
     tune_images: PositiveInt = 1500
@@ -161,15 +164,53 @@ class NumericsSettings(Strict):
     compile: bool = False
 
 
+class DetectionSettings(Strict):
+    """Object detection: which detector stands on the backbone, how images reach it, its learning-rate schedule.
+
+    `optimiser` gives rate, decay, clipping, epochs and batch; what it says of warm-up and schedule is for
+    classification and has no meaning here.
+    """
+
+    detector: DetectorName = "retinanet"
+    short_sides_px: Annotated[list[PositiveInt], Field(min_length=1)] = [800]
+    """Training images are resized to a short side drawn from these."""
+    max_long_side_px: PositiveInt = 1333
+    test_short_side_px: PositiveInt = 800
+    random_crop: bool = False
+    """DETR's second policy: in half of the cases resize, crop at random, and only then resize to a short side."""
+    milestone_epochs: list[PositiveInt] = [8, 11]
+    """After so many epochs the rate falls by `decay_factor`."""
+    decay_factor: PositiveFraction = 0.1
+    warmup_updates: NonNegativeInt = 500
+    warmup_factor: PositiveFraction = 0.001
+    """The rate rises linearly from so much of its value."""
+    no_decay: Literal["nothing", "norms"] = "nothing"
+    """Parameters without weight decay: none, or those with `norm` in their name."""
+    backbone_lr_scale: PositiveFloat = 1.0
+    frozen_stages: Annotated[int, Field(ge=0, le=4)] = 0
+    """Of a CNN backbone: so many stages, the stem with the first, are never trained, and no batch norm is."""
+
+    @model_validator(mode="after")
+    def _milestones_in_order(self) -> "DetectionSettings":
+        if self.milestone_epochs != sorted(set(self.milestone_epochs)):
+            raise ValueError(f"milestone_epochs must increase, got {self.milestone_epochs}")
+        if max(self.short_sides_px) > self.max_long_side_px or self.test_short_side_px > self.max_long_side_px:
+            raise ValueError("a short side is longer than max_long_side_px")
+        return self
+
+
 class RunSettings(Strict):
     """All settings that decide what a run computes; their hash is the run's identity, together with the seed."""
 
+    task: Task = "classification"
     model: ModelSettings = ModelSettings()
     routing: RoutingSettings = RoutingSettings()
     data: DataSettings = DataSettings()
     augment: AugmentSettings = AugmentSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     numerics: NumericsSettings = NumericsSettings()
+    detection: DetectionSettings = DetectionSettings()
+    """What only the task of that name has; it does not belong to the identity of other tasks' runs."""
 
 
 class RuntimeSettings(Strict):

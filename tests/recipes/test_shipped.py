@@ -8,6 +8,7 @@ import pytest
 
 from dit_bench.recipes.load import LoadedRecipe, load_recipe
 from dit_bench.recipes.names import recipe_names
+from dit_bench.recipes.partial import flat
 from dit_bench.recipes.resolve import KEPT_WITHOUT_GATES, ResolvedRow, profiles_of, resolve, resolve_rows
 from dit_bench.recipes.schema import PROFILES
 from dit_bench.recipes.settings import RoutingSettings
@@ -103,8 +104,8 @@ def test_different_rows_of_a_table_are_different_runs(name: str, profile: str) -
 
 
 def _differing(left: str, right: str, loaded: LoadedRecipe, profile: str) -> set[str]:
-    first, second = (resolve(loaded, row, profile).settings.model_dump() for row in (left, right))
-    return {f"{group}.{key}" for group, values in first.items() for key in values if values[key] != second[group][key]}
+    first, second = (flat(resolve(loaded, row, profile).settings) for row in (left, right))
+    return {".".join(path[:2]) for path, value in first.items() if value != second[path]}
 
 
 @pytest.mark.parametrize("name", ["dit/table6", "dit/table7"])
