@@ -79,6 +79,12 @@ def build_model(settings: RunSettings, num_classes: int) -> nn.Module:
     return model
 
 
+def routed_part(model: nn.Module) -> DiT | None:
+    """The DiT that a network is or has as its backbone, else None."""
+    return next((module for module in model.modules() if isinstance(module, DiT)), None)
+
+
 def learned_routing(model: nn.Module) -> DiT | None:
-    """The model if it is a DiT with learned gates, else None."""
-    return model if isinstance(model, DiT) and model.routing.learns else None
+    """The DiT of a network if it has learned gates, else None."""
+    routed = routed_part(model)
+    return routed if routed is not None and routed.routing.learns else None

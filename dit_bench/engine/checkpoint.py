@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from dit_bench.engine.build import routed_part
 from dit_bench.errors import WeightsError
-from dit_bench.models.dit.model import DiT
 from dit_bench.runs.atomic import write_bytes
 
 
@@ -46,8 +46,9 @@ def save_state(
     tensors["random.torch"] = torch.get_rng_state()
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
-    if isinstance(model, DiT) and model.generator is not None:
-        tensors["random.gates"] = model.generator.get_state()
+    routed = routed_part(model)
+    if routed is not None and routed.generator is not None:
+        tensors["random.gates"] = routed.generator.get_state()
     metadata = {"position": asdict(position), "sums": sums, "scaler": scaler.state_dict() if scaler else {}}
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_bytes(path, save(contiguous, metadata={"state": json.dumps(metadata)}))
@@ -81,8 +82,9 @@ def load_state(
     torch.set_rng_state(tensors["random.torch"])
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])
-    if isinstance(model, DiT) and model.generator is not None:
-        model.generator.set_state(tensors["random.gates"])
+    routed = routed_part(model)
+    if routed is not None and routed.generator is not None:
+        routed.generator.set_state(tensors["random.gates"])
     if scaler is not None and metadata["scaler"]:
         scaler.load_state_dict(metadata["scaler"])
     return Position(**metadata["position"]), metadata["sums"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -12,6 +13,7 @@ from safetensors.torch import save
 
 from dit_bench.data.loading import Dataset, Split, build_dataset, check_augment
 from dit_bench.engine.build import build_model, check_model_name
+from dit_bench.engine.classification_task import ClassificationTraining
 from dit_bench.engine.context import JobContext
 from dit_bench.engine.devices import prepare
 from dit_bench.engine.evaluate import evaluate
@@ -97,7 +99,8 @@ def _run(
         name = folder.path.name.removesuffix(".partial")
         log, tensorboard = EpochLog(folder.path / EPOCHS_FILE), TensorBoardLog(folder.path / TENSORBOARD_FOLDER)
         listeners: list[TrainingListener] = [log, tensorboard, context.reporter.run_started(name, number, total)]
-        trainer = Trainer(settings, context.runtime, seed, train, device, folder.path, listeners, should_stop)
+        make_task = partial(ClassificationTraining, settings, context.runtime, seed, train, device)
+        trainer = Trainer(settings, context.runtime, seed, make_task, device, folder.path, listeners, should_stop)
         try:
             model = trainer.run()
         finally:

@@ -2,44 +2,87 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from timm.scheduler import CosineLRScheduler
 from torch import nn
 
-from dit_bench.models.dit.model import DiT
-from dit_bench.recipes.settings import RunSettings
+from dit_bench.engine.build import routed_part
+from dit_bench.recipes.settings import DetectionSettings, RunSettings
 
 
 def build_optimiser(model: nn.Module, settings: RunSettings) -> torch.optim.AdamW:
-    """AdamW over three groups: decayed weights; biases, norms and entry scales; the gates at their own rate.
+    """AdamW over groups of parameters that share rate and decay; frozen parameters are in none.
 
-    One-dimensional parameters, biases, gates and what the model itself names are never decayed (recipe of DeiT; decay
-    pulls gates to a half).
+    In classification one-dimensional parameters, biases and what the model itself names are not decayed (recipe of
+    DeiT); in detection, what `detection.no_decay` says. Gates have a rate of their own and are never decayed: decay
+    pulls them to a half.
     """
-    options = settings.optimiser
-    gate_names = {f for f, _ in model.named_parameters() if ".gates." in f} if isinstance(model, DiT) else set()
-    no_weight_decay: Any = getattr(model, "no_weight_decay", set)
-    excluded = no_weight_decay()
-    decayed, plain, gates = [], [], []
+    options, detection = settings.optimiser, settings.task == "detection"
+    routed = routed_part(model)
+    gates = set() if routed is None else {id(parameter) for parameter in routed.gate_parameters()}
+    excluded = _not_decayed(model, settings)
+    groups: dict[str, dict[str, Any]] = {}
+    # Weights, what is not decayed, gates: the order in which saved states number the parameters.
+    for part, lr_scale in [("", 1.0), ("backbone", settings.detection.backbone_lr_scale)][: 1 + detection]:
+        lr = options.lr * lr_scale
+        groups[f"{part} decayed"] = {"params": [], "weight_decay": options.weight_decay, "lr": lr}
+        groups[f"{part} plain"] = {"params": [], "weight_decay": 0.0, "lr": lr}
+        groups[f"{part} gates"] = {"params": [], "weight_decay": 0.0, "lr": lr * settings.routing.gate.lr_scale}
     for name, parameter in model.named_parameters():
-        if name in gate_names:
-            gates.append(parameter)
-        elif parameter.ndim <= 1 or name in excluded:
-            plain.append(parameter)
-        else:
-            decayed.append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": options.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-    if gates:
-        groups.append({"params": gates, "weight_decay": 0.0, "lr": options.lr * settings.routing.gate.lr_scale})
-    return torch.optim.AdamW(groups, lr=options.lr, betas=(options.beta1, options.beta2), eps=options.eps)
+        if not parameter.requires_grad:
+            continue
+        part = "backbone" if detection and name.startswith("backbone.") else ""
+        kind = "gates" if id(parameter) in gates else "plain" if name in excluded else "decayed"
+        groups[f"{part} {kind}"]["params"].append(parameter)
+    used = [group for group in groups.values() if group["params"]]
+    return torch.optim.AdamW(used, lr=options.lr, betas=(options.beta1, options.beta2), eps=options.eps)
 
 
-class LearningRate:
+def _not_decayed(model: nn.Module, settings: RunSettings) -> set[str]:
+    """Names of the parameters without weight decay, gates apart."""
+    no_weight_decay: Any = getattr(model, "no_weight_decay", set)
+    names = set(no_weight_decay())
+    if settings.task == "detection":
+        every = [name for name, _ in model.named_parameters()] if settings.detection.no_decay == "norms" else []
+        return names | {name for name in every if "norm" in name}
+    return names | {name for name, parameter in model.named_parameters() if parameter.ndim <= 1}
+
+
+class RateSchedule(Protocol):
+    """Sets the learning rate of the next update."""
+
+    def set(self, epoch: int, updates: int) -> None:
+        """For the update after so many whole epochs, and so many updates in all."""
+        ...
+
+
+def build_rate(optimiser: torch.optim.Optimizer, settings: RunSettings, updates_per_epoch: int) -> RateSchedule:
+    """The schedule that the settings ask for."""
+    if settings.task == "detection":
+        return SteppedRate(optimiser, settings.detection)
+    return CosineRate(optimiser, settings, updates_per_epoch)
+
+
+class SteppedRate:
+    """Detection's schedule: linear warm-up over the first updates, and a fall at each milestone."""
+
+    def __init__(self, optimiser: torch.optim.Optimizer, options: DetectionSettings):
+        self.options, self.groups = options, optimiser.param_groups
+        self.full = [group["lr"] for group in self.groups]
+
+    def set(self, epoch: int, updates: int) -> None:
+        """Set the rate for the next update."""
+        options = self.options
+        factor = options.decay_factor ** sum(epoch >= milestone for milestone in options.milestone_epochs)
+        if updates < options.warmup_updates:
+            factor *= 1 - (1 - updates / options.warmup_updates) * (1 - options.warmup_factor)
+        for group, full in zip(self.groups, self.full, strict=True):
+            group["lr"] = full * factor
+
+
+class CosineRate:
     """The learning rate as a function of the position in training alone, so that resuming needs no state of it."""
 
     def __init__(self, optimiser: torch.optim.Optimizer, settings: RunSettings, updates_per_epoch: int):

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from dit_bench.data.loading import Dataset, steps_per_epoch, training_batches
-from dit_bench.engine.build import build_model, learned_routing, routing_schedule
+from dit_bench.engine.build import learned_routing, routed_part, routing_schedule
 from dit_bench.engine.checkpoint import Position, load_state, save_state
-from dit_bench.engine.devices import autocast
-from dit_bench.engine.optimisation import LearningRate, build_optimiser
-from dit_bench.engine.seeds import numpy_stream, seed_everything, stream_seed
+from dit_bench.engine.optimisation import build_optimiser, build_rate
+from dit_bench.engine.seeds import seed_everything, stream_seed
+from dit_bench.engine.task import TrainingTask
 from dit_bench.errors import InterruptedRunError, NonFiniteLossError
 from dit_bench.models.dit.budget import budget_loss
 from dit_bench.models.dit.costs import image_macs
 from dit_bench.models.dit.model import DiT
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
-from dit_bench.tasks.classification import build_mixup, training_loss
 
 CHECKPOINT_SECONDS = 300.0
 STATE_FILE = "state.safetensors"
@@ -52,7 +50,8 @@ class Trainer:
     settings: RunSettings
     runtime: RuntimeSettings
     seed: int
-    dataset: Dataset
+    make_task: Callable[[], TrainingTask]
+    """Builds network and data; called once the random streams stand at their start."""
     device: torch.device
     folder: Path
     """Where the state is kept while training is under way."""
@@ -61,18 +60,17 @@ class Trainer:
 
     def __post_init__(self) -> None:
         seed_everything(self.seed)
-        self.model = build_model(self.settings, self.dataset.num_classes).to(self.device)
-        if isinstance(self.model, DiT):
-            self.model.generator = torch.Generator(self.device).manual_seed(stream_seed(self.seed, "gates"))
+        self.task = self.make_task()
+        self.model, self.steps = self.task.model, self.task.steps
+        self.routed = routed_part(self.model)
+        if self.routed is not None:
+            self.routed.generator = torch.Generator(self.device).manual_seed(stream_seed(self.seed, "gates"))
         self.optimiser = build_optimiser(self.model, self.settings)
         self.scaler = torch.amp.GradScaler("cuda") if self.settings.numerics.amp == "fp16" else None
         options = self.settings.optimiser
-        self.steps = steps_per_epoch(self.dataset, self.settings.augment, options.batch_size)
         self.total_updates = self.steps * options.epochs
-        self.rate = LearningRate(self.optimiser, self.settings, self.steps)
+        self.rate = build_rate(self.optimiser, self.settings, self.steps)
         self.schedule = routing_schedule(self.settings.routing)
-        self.mixup = build_mixup(self.settings.augment, self.dataset.num_classes)
-        self.forward = torch.compile(self.model) if self.settings.numerics.compile else self.model
         self.position, self.sums = Position(), {}
 
     def run(self) -> nn.Module:
@@ -92,9 +90,9 @@ class Trainer:
         last_save, last_tick = time.monotonic(), time.monotonic()
         while self.position.epoch < self.settings.optimiser.epochs:
             self.model.train()
-            images = labels = None
-            for images, labels in self._batches():
-                loss = self._step(images, labels)
+            batch = None
+            for batch in self.task.batches(self.position.epoch, self.position.step):
+                loss = self._step(batch)
                 now = time.monotonic()
                 self.position.seconds, last_tick = self.position.seconds + now - last_tick, now
                 for listener in self.listeners:
@@ -108,8 +106,8 @@ class Trainer:
                 if now - last_save > CHECKPOINT_SECONDS:
                     self._save()
                     last_save = time.monotonic()
-            assert images is not None
-            self._end_epoch(images)
+            assert batch is not None
+            self._end_epoch(batch)
             self._save()
             last_save = time.monotonic()
             if self.should_stop() and self.position.epoch < self.settings.optimiser.epochs:
@@ -119,40 +117,19 @@ class Trainer:
                 )
         return self.model
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return training_batches(
-            self.dataset,
-            self.settings.data,
-            self.settings.augment,
-            batch_size=self.settings.optimiser.batch_size,
-            seed=self.seed,
-            epoch=self.position.epoch,
-            start_step=self.position.step,
-            workers=self.runtime.workers,
-        )
-
-    def _step(self, images: Tensor, labels: Tensor) -> float:
-        position, model = self.position, self.model
-        images, targets = images.to(self.device), labels.to(self.device)
-        if self.mixup is not None:
-            with numpy_stream(self.seed, "mixup", position.epoch, position.step):
-                images, targets = self.mixup(images, targets)
+    def _step(self, batch: Any) -> float:
+        position, routed = self.position, self.routed
         progress = position.updates / self.total_updates
         self.rate.set(position.epoch, position.updates)
-        if isinstance(model, DiT):
-            model.routing_state = self.schedule.state(progress)
-        with autocast(self.device, self.settings.numerics):
-            if isinstance(model, DiT):
-                logits, trace = self.forward(images, with_trace=True)
-            else:
-                logits, trace = self.forward(images), None
-        task_loss = training_loss(logits, targets, self.settings.augment.label_smoothing)
-        loss, values = task_loss, {"task_loss": task_loss.detach()}
-        if (routed := learned_routing(model)) is not None and not routed.routing_state.open:
-            assert trace is not None
-            costs = routed.costs((images.shape[-2], images.shape[-1]))
-            budget = budget_loss(trace, costs, self.settings.routing.budget_ratio, self.device)
-            loss = task_loss + self.schedule.weight(progress) * budget.loss
+        if routed is not None:
+            routed.routing_state = self.schedule.state(progress)
+        found = self.task.loss(batch, position.epoch, position.step)
+        loss, values = found.loss, {"task_loss": found.loss.detach(), **found.terms}
+        if (learned := learned_routing(self.model)) is not None and not learned.routing_state.open:
+            assert found.route is not None
+            costs = learned.costs(found.route.image_size)
+            budget = budget_loss(found.route.trace, costs, self.settings.routing.budget_ratio, self.device)
+            loss = loss + self.schedule.weight(progress) * budget.loss
             values |= {"budget_loss": budget.loss.detach(), "sampled_cost_ratio": budget.cost_ratio}
         values["loss"] = loss.detach()
         if not math.isfinite(float(loss.detach())):
@@ -161,11 +138,11 @@ class Trainer:
                 remedy="the state before it is kept; lower optimiser.lr or set optimiser.clip_grad_norm",
             )
         values["grad_norm"] = self._update(loss)
-        if isinstance(model, DiT):
-            model.update_gate_averages()
+        if routed is not None:
+            routed.update_gate_averages()
         position.step += 1
         position.updates += 1
-        position.images_seen += len(images)
+        position.images_seen += found.num_images
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value)
             self.sums[f"{name}.count"] = self.sums.get(f"{name}.count", 0.0) + 1
@@ -186,7 +163,7 @@ class Trainer:
             self.optimiser.step()
         return norm.detach()
 
-    def _end_epoch(self, images: Tensor) -> None:
+    def _end_epoch(self, batch: Any) -> None:
         position = self.position
         metrics = {
             name: total / self.sums[f"{name}.count"] for name, total in self.sums.items() if not name.endswith(".count")
@@ -199,7 +176,7 @@ class Trainer:
         if (routed := learned_routing(self.model)) is not None:
             metrics |= {
                 "target_cost_ratio": self.settings.routing.budget_ratio,
-                "deterministic_cost_ratio": self._deterministic_cost(routed, images),
+                "deterministic_cost_ratio": self._deterministic_cost(routed, batch),
                 "gate_noise": routed.routing_state.noise,
                 "gates_open": float(routed.routing_state.open),
             }
@@ -209,15 +186,13 @@ class Trainer:
             listener.epoch_ended({"epoch": float(position.epoch), **metrics})
 
     @torch.no_grad()
-    def _deterministic_cost(self, model: DiT, images: Tensor) -> float:
+    def _deterministic_cost(self, routed: DiT, batch: Any) -> float:
         """Cost of the arg-max gates on the epoch's last batch: what inference would execute."""
-        model.eval()
-        images = images.to(self.device)
-        with autocast(self.device, self.settings.numerics):
-            _, trace = model(images, with_trace=True)
-        model.train()
-        costs = model.costs((images.shape[-2], images.shape[-1]))
-        return float(image_macs(trace, costs, torch.int64, self.device).cpu().double().mean()) / costs.base
+        self.model.eval()
+        route = self.task.route(batch)
+        self.model.train()
+        costs = routed.costs(route.image_size)
+        return float(image_macs(route.trace, costs, torch.int64, self.device).cpu().double().mean()) / costs.base
 
     def _save(self) -> None:
         save_state(self.folder / STATE_FILE, self.model, self.optimiser, self.position, self.sums, self.scaler)

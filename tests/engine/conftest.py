@@ -9,6 +9,7 @@ import torch
 
 from dit_bench.data.loading import build_dataset
 from dit_bench.engine.checkpoint import Position
+from dit_bench.engine.classification_task import ClassificationTraining
 from dit_bench.engine.train import Trainer
 from dit_bench.recipes.settings import (
     DataSettings,
@@ -71,6 +72,10 @@ def make_trainer(tmp_path: Path, scene_cache: Path) -> Callable[..., tuple[Train
         path.mkdir(exist_ok=True)
         recorder, dataset = Recorder(), build_dataset(settings.data, "train", scene_cache)
         device = torch.device("cpu")
-        return Trainer(settings, RuntimeSettings(), seed, dataset, device, path, [recorder], should_stop), recorder
+
+        def make_task() -> ClassificationTraining:
+            return ClassificationTraining(settings, RuntimeSettings(), seed, dataset, device)
+
+        return Trainer(settings, RuntimeSettings(), seed, make_task, device, path, [recorder], should_stop), recorder
 
     return build
