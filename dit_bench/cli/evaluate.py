@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dit_bench.cli.console import print_json, print_table, say
-from dit_bench.cli.options import debug_option, example, json_option, runtime_options, selection, store_option
+from dit_bench.cli.evaluate_detection import score_detectors, show_detectors
+from dit_bench.cli.options import (
+    debug_option,
+    example,
+    json_option,
+    refuse_options,
+    runtime_options,
+    selection,
+    store_option,
+)
 from dit_bench.cli.progress import reporting
 
 if TYPE_CHECKING:
@@ -94,6 +103,14 @@ def command(
     from dit_bench.engine.scoring import score_weights
     from dit_bench.engine.trained import trained_weights
 
+    detectors = [row for row in rows if row.settings.task == "detection"]
+    if detectors:
+        # A recipe's rows have one task.
+        refuse_options({"--protocol": protocols, "--records": records_file}, "detectors are evaluated in one way")
+        with reporting() as reporter:
+            context = JobContext(store, runtime, reporter)
+            show_detectors(score_detectors(detectors, context, checkpoint, split), per_class, as_json)
+        return
     results: list[tuple[TrainedWeights, Scored]] = []
     with reporting() as reporter:
         context = JobContext(store, runtime, reporter)

@@ -40,6 +40,7 @@ def _list_recipes(as_json: bool) -> None:
 
 
 def _list_runs(results: Path, as_json: bool) -> None:
+    from dit_bench.recipes.metrics import MAIN_METRICS
     from dit_bench.runs.read import list_runs, run_summary
 
     listing = list_runs(results)
@@ -49,7 +50,8 @@ def _list_runs(results: Path, as_json: bool) -> None:
     if as_json:
         print_json({"finished": summaries, "damaged": damaged, "interrupted": interrupted})
         return
-    headings = ("run", "model", "variant", "seed", "top1_percent", "gmacs_mean", "created_utc")
+    metrics = [metric for task, metric in MAIN_METRICS.items() if any(run["task"] == task for run in summaries)]
+    headings = ("run", "model", "variant", "seed", *metrics, "gmacs_mean", "created_utc")
     lines = [["" if run[key] is None else str(run[key]) for key in headings] for run in summaries]
     print_table(f"Finished runs in {results}", headings, lines)
     for entry in damaged:

@@ -52,11 +52,14 @@ class PlainReporter:
 
     def run_finished(self, run: FinishedRun) -> None:
         """Say what came out."""
+        from dit_bench.recipes.metrics import MAIN_METRIC_NAMES, MAIN_METRICS
+
         metrics = run.record.metrics
         base_gmacs = metrics.get("base_gmacs")
         relative = f" ({metrics['gmacs_mean'] / base_gmacs:.3f} of PVTv2)" if base_gmacs else ""
-        top1 = f"top-1 {metrics['top1_percent']:.2f} %"
-        say(f"finished {run.path.name}: {top1}, {metrics['gmacs_mean']:.4g} GMACs{relative}")
+        metric = MAIN_METRICS[run.record.settings.task]
+        reached = f"{MAIN_METRIC_NAMES[metric]} {metrics[metric]:.2f} %"
+        say(f"finished {run.path.name}: {reached}, {metrics['gmacs_mean']:.4g} GMACs{relative}")
 
     def stop_requested(self) -> None:
         """Say that the wish was heard."""

@@ -37,6 +37,7 @@ def command(rows: list[ResolvedRow], runtime: RuntimeSettings, store: RunStore, 
     Stop with Ctrl-C at any time: the same command goes on from there.
     """
     from dit_bench.engine.jobs import JobContext, run_all
+    from dit_bench.recipes.metrics import MAIN_METRICS
     from dit_bench.recipes.resolve import planned_runs
     from dit_bench.runs.read import run_summary
 
@@ -45,7 +46,8 @@ def command(rows: list[ResolvedRow], runtime: RuntimeSettings, store: RunStore, 
     if as_json:
         print_json([{"path": str(run.path), **run.record.model_dump(mode="json")} for run in runs])
         return
-    headings = ("run", "seed", "top1_percent", "gmacs_mean")
+    metric = MAIN_METRICS[rows[0].settings.task]
+    headings = ("run", "seed", metric, "gmacs_mean")
     shown = [run_summary(run) for run in runs]
-    cells = [[s["run"], str(s["seed"]), f"{s['top1_percent']:.2f}", f"{s['gmacs_mean']:.5g}"] for s in shown]
+    cells = [[s["run"], str(s["seed"]), f"{s[metric]:.2f}", f"{s['gmacs_mean']:.5g}"] for s in shown]
     print_table("Runs", headings, cells)

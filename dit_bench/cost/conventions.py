@@ -74,6 +74,11 @@ class Convention:
         unknown = set(self.weights) - set(TERM_LABELS)
         assert not unknown, f"no census holds {sorted(unknown)}"
 
+    @property
+    def counts_layers(self) -> bool:
+        """Whether it is that of a counter which hooks layers by their class and sees no functions."""
+        return any(term.startswith("layer.") for term in self.weights)
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -126,10 +131,6 @@ FVCORE = Convention(
         "call.grid_sample": 4,
     },
 )
-CONVENTIONS: dict[str, Convention] = {
-    convention.name: convention for convention in (MATMUL, MMCV, MMCV_LAYERNORM, FVCORE)
-}
-"""The conventions that users can name."""
 
 
 def without_attention(convention: Convention) -> Convention:
@@ -141,9 +142,23 @@ def without_attention(convention: Convention) -> Convention:
     return replace(
         convention,
         name=f"{convention.name}-no-attention",
-        description=f"{convention.description}; without attention products",
+        description=f"as {convention.name}, without attention products",
         weights={**convention.weights, "attention": 0, "other": 0},
     )
+
+
+CONVENTIONS: dict[str, Convention] = {
+    convention.name: convention
+    for convention in (
+        MATMUL,
+        MMCV,
+        MMCV_LAYERNORM,
+        without_attention(MMCV),
+        without_attention(MMCV_LAYERNORM),
+        FVCORE,
+    )
+}
+"""The conventions that users can name."""
 
 
 def without_fused_attention(convention: Convention) -> Convention:
@@ -159,6 +174,20 @@ def without_fused_attention(convention: Convention) -> Convention:
 def convention_macs(census: Census, convention: Convention) -> int:
     """The figure that a convention gives for a network, in MACs over the batch of the census."""
     return sum(weight * census.terms.get(term, 0) for term, weight in convention.weights.items())
+
+
+def detection_macs(backbone: Census, detector: Census, convention: Convention) -> int:
+    """The figure that a convention gives for a detection network, in MACs, from the censuses of its two parts.
+
+    Where a counter of layers was used, a detector counts less than a backbone would: the attention that authors added
+    by hand was their backbone's alone, never that of Sparse R-CNN's head; and the batch norms of the cascade's heads
+    were SyncBatchNorms, which mmcv's counter does not know.
+    """
+    if convention.counts_layers:
+        bare = without_attention(convention)
+        weights = {term: weight for term, weight in bare.weights.items() if not term.startswith("layer.batch_norm")}
+        return convention_macs(backbone, convention) + convention_macs(detector, replace(bare, weights=weights))
+    return convention_macs(backbone, convention) + convention_macs(detector, convention)
 
 
 def differences(census: Census, convention: Convention) -> list[Difference]:

@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from dit_bench.cost.census import Census, take_census
-from dit_bench.cost.conventions import CONVENTIONS, convention_macs
+from dit_bench.cost.conventions import CONVENTIONS, convention_macs, detection_macs
 from dit_bench.cost.formulas import Grid
 from dit_bench.engine.build import build_model, check_model_name
+from dit_bench.engine.detection_build import build_detection_network
 from dit_bench.errors import MissingExtraError, UsageError
+from dit_bench.models.detectors.cost_parts import detector_census
 from dit_bench.models.dit.costs import grid_costs
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.options import SELECTED_ROWS
@@ -26,8 +28,9 @@ from dit_bench.recipes.resolve import ResolvedRow
 from dit_bench.recipes.schema import Stage
 from dit_bench.recipes.settings import RunSettings
 
-NUM_CLASSES = {"digit_scenes": 10, "imagenet": 1000}
+NUM_CLASSES = {"digit_scenes": 10, "imagenet": 1000, "coco": 80}
 DIAGONAL, CHEAPEST, SELECTED = "PVTv2 diagonal", "cheapest", "selected tokens, every image"
+ALL_GATES = "all gates, if every scale is live"
 COLUMNS_AS_PRINTED = (1, 2, 3)
 """Patch embeddings in these columns give the cost that DiT Table 6 prints for `fully`."""
 
@@ -38,6 +41,8 @@ class StaticCosts:
 
     image_size: Grid
     params_total: int | None = None
+    params_trainable: int | None = None
+    """Those that ask for gradients: detectors on CNNs leave the first layers frozen."""
     macs: dict[str, int] = field(default_factory=dict)
     """By convention; empty for a routed model."""
     paths: dict[str, int] = field(default_factory=dict)
@@ -57,14 +62,22 @@ def row_costs(row: ResolvedRow, image_size: Grid | None = None) -> StaticCosts:
 
     A row without an implementation, or whose optional package is missing, comes back with its `problem`.
     """
-    side_px = row.settings.data.image_size_px
-    size = image_size or (side_px, side_px)
+    size = image_size or counted_size(row)
     if row.row.not_implemented is not None:
         return StaticCosts(size, problem="not implemented")
     try:
         return static_costs(row.settings, size)
     except MissingExtraError as error:
         return StaticCosts(size, problem=f"needs {error.extra}")
+
+
+def counted_size(row: ResolvedRow) -> Grid:
+    """The input at which a row is counted: the paper's, where it names one, else the square that it is evaluated on."""
+    named = None
+    if row.profile == "paper":
+        named = row.row.counted_at_px or row.recipe.recipe.counted_at_px
+    side_px = row.settings.data.image_size_px
+    return (named[0], named[1]) if named else (side_px, side_px)
 
 
 def static_costs(settings: RunSettings, image_size: Grid) -> StaticCosts:
@@ -74,11 +87,34 @@ def static_costs(settings: RunSettings, image_size: Grid) -> StaticCosts:
     optional package is not installed.
     """
     num_classes = NUM_CLASSES[settings.data.dataset]
+    if settings.task == "detection":
+        return _detection_costs(settings, image_size, num_classes)
     if is_routed(settings.model.name):
         return _routed_costs(settings, image_size, num_classes)
     census, stages = counted_model(settings.model.name, num_classes, image_size)
     macs = {name: convention_macs(census, convention) for name, convention in CONVENTIONS.items()}
-    return StaticCosts(image_size, census.params, macs, stages=stages)
+    return StaticCosts(image_size, census.params, census.trainable_params, macs, stages=stages)
+
+
+def _detection_costs(settings: RunSettings, image_size: Grid, num_classes: int) -> StaticCosts:
+    """Backbone and detector for one image, padded to whole strides of the coarsest map."""
+    height, width = image_size
+    padded = (-(-height // 32) * 32, -(-width // 32) * 32)
+    bare = settings.model_copy(update={"model": settings.model.model_copy(update={"init_weights": None})})
+    with torch.device("meta"):
+        network = build_detection_network(bare, num_classes).eval()
+    params = sum(parameter.numel() for parameter in network.parameters())
+    trainable = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    try:
+        detector = detector_census(network.detector, padded)
+        if network.routed is not None:
+            routed = _routed_paths(network.routed, padded, detector.macs)
+            return StaticCosts(image_size, params, trainable, **routed)
+        backbone = take_census(network.backbone, torch.zeros(1, 3, *padded, device="meta"))
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise _impossible_size(settings.model.name, image_size, error) from error
+    macs = {name: detection_macs(backbone, detector, convention) for name, convention in CONVENTIONS.items()}
+    return StaticCosts(image_size, params, trainable, macs)
 
 
 @lru_cache(maxsize=128)
@@ -138,15 +174,21 @@ def _routed_costs(settings: RunSettings, image_size: Grid, num_classes: int) -> 
         model = build_model(bare, num_classes)
     assert isinstance(model, DiT)
     params = sum(parameter.numel() for parameter in model.parameters())
+    return StaticCosts(image_size, params, params, **_routed_paths(model, image_size, behind=0))
+
+
+def _routed_paths(model: DiT, image_size: Grid, behind: int) -> dict[str, Any]:
+    """Paths, the one that a row prints and the budget's target, with the MACs of what stands `behind` the grid."""
     costs, paths = model.costs(image_size), fixed_paths(model, image_size)
     target, variant = None, model.routing.variant
     if model.routing.learns or variant in SELECTED_ROWS:
-        target = round(model.routing.budget_ratio * costs.base)
+        target = round(model.routing.budget_ratio * costs.base) + behind
     if variant in SELECTED_ROWS:
         paths[SELECTED] = selected_macs(costs, matched_counts(costs, model.routing.budget_ratio))
+    whole = {name: macs + (behind if name != ALL_GATES else 0) for name, macs in paths.items()}
     printed = {"fully": _fully_name(model), "diagonal": DIAGONAL, "cheapest": CHEAPEST}
     fixed = dict.fromkeys(SELECTED_ROWS, SELECTED) | printed
-    return StaticCosts(image_size, params, paths=paths, path_as_printed=fixed.get(variant), target_macs=target)
+    return {"paths": whole, "path_as_printed": fixed.get(variant), "target_macs": target}
 
 
 def fixed_paths(model: DiT, image_size: Grid) -> dict[str, int]:
@@ -158,7 +200,7 @@ def fixed_paths(model: DiT, image_size: Grid) -> dict[str, int]:
         _fully_name(model): plain.fully(columns),
         "fully, patch embeddings in three columns": plain.fully(COLUMNS_AS_PRINTED),
         CHEAPEST: plain.cheapest(),
-        "all gates, if every scale is live": sum(map(sum, costs.row_gates)) + sum(map(sum, costs.column_gates)),
+        ALL_GATES: sum(map(sum, costs.row_gates)) + sum(map(sum, costs.column_gates)),
     }
 
 

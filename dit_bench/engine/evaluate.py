@@ -112,11 +112,18 @@ def best_among(logits: Tensor, classes: Sequence[int]) -> Tensor:
 
 def summarise(records: dict[str, np.ndarray]) -> dict[str, float]:
     """Accuracy in percent and the distribution of executed GMACs over images."""
-    macs, gmacs = records["macs"], records["macs"] / 1e9
-    percentiles = {f"gmacs_p{q}": float(np.percentile(gmacs, q)) for q in (5, 50, 95)}
     return {
         "top1_percent": 100 * float((records["prediction"] == records["label"]).mean()),
         "top5_percent": 100 * float(records["top5_hit"].mean()),
+        **cost_distribution(records["macs"]),
+    }
+
+
+def cost_distribution(macs: np.ndarray) -> dict[str, float]:
+    """Mean, standard deviation and percentiles of GMACs over images, from MACs `(n,)`."""
+    gmacs = macs / 1e9
+    percentiles = {f"gmacs_p{q}": float(np.percentile(gmacs, q)) for q in (5, 50, 95)}
+    return {
         "gmacs_mean": float(gmacs.mean()),
         "gmacs_sd": float(macs.std(ddof=1)) / 1e9 if len(macs) > 1 else 0.0,
         **percentiles,

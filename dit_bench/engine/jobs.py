@@ -6,24 +6,23 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import save
 
-from dit_bench.data.loading import Dataset, Split, build_dataset, check_augment
-from dit_bench.engine.build import build_model, check_model_name
-from dit_bench.engine.classification_task import ClassificationTraining
+from dit_bench.data.scenes.sources import Split
+from dit_bench.engine.build import check_model_name
+from dit_bench.engine.classification_jobs import ClassificationJobs
 from dit_bench.engine.context import JobContext
+from dit_bench.engine.detection_jobs import DetectionJobs
 from dit_bench.engine.devices import prepare
-from dit_bench.engine.evaluate import evaluate
 from dit_bench.engine.interrupt import stop_requests
-from dit_bench.engine.latency import latency_metrics
 from dit_bench.engine.logs import EpochLog, TensorBoardLog
+from dit_bench.engine.task_jobs import TaskJobs
 from dit_bench.engine.train import Trainer, TrainingListener
-from dit_bench.recipes.settings import RunSettings
+from dit_bench.recipes.settings import RunSettings, Task
 from dit_bench.runs.atomic import write_bytes
-from dit_bench.runs.image_records import ImageRecords, save_image_records
 from dit_bench.runs.provenance import collect_provenance
 from dit_bench.runs.read import EPOCHS_FILE, TENSORBOARD_FOLDER, WEIGHTS_FILE, FinishedRun
 from dit_bench.runs.record import RunRecord
@@ -43,17 +42,27 @@ class PlannedRun(Protocol):
         ...
 
 
+TASKS: dict[Task, TaskJobs] = {"classification": ClassificationJobs(), "detection": DetectionJobs()}
+
+
 @dataclass
 class _Datasets:
     """Data sets of one command, each loaded once."""
 
     context: JobContext
-    loaded: dict[tuple[str, str], Dataset] = field(default_factory=dict)
+    loaded: dict[tuple[str, str, str, bool], Any] = field(default_factory=dict)
 
-    def get(self, settings: RunSettings, split: Split) -> Dataset:
-        key = (settings.data.model_dump_json(), split)
+    def training(self, settings: RunSettings) -> Any:
+        return self._get(settings, "train", training=True)
+
+    def evaluation(self, settings: RunSettings) -> Any:
+        return self._get(settings, settings.data.eval_split, training=False)
+
+    def _get(self, settings: RunSettings, split: Split, *, training: bool) -> Any:
+        key = (settings.task, settings.data.model_dump_json(), split, training)
         if key not in self.loaded:
-            self.loaded[key] = build_dataset(settings.data, split, self.context.cache_dir)
+            jobs = TASKS[settings.task]
+            self.loaded[key] = jobs.dataset(settings, split, training=training, cache_dir=self.context.cache_dir)
         return self.loaded[key]
 
 
@@ -68,9 +77,9 @@ def run_all(plans: Sequence[PlannedRun], context: JobContext) -> list[FinishedRu
     datasets = _Datasets(context)
     for plan in open_plans:
         check_model_name(plan.settings.model.name)
-        check_augment(plan.settings.data, plan.settings.augment)
+        TASKS[plan.settings.task].check(plan.settings)
     for settings in {plan.settings.model_dump_json(): plan.settings for plan in open_plans}.values():
-        build_model(settings, datasets.get(settings, "train").num_classes)
+        TASKS[settings.task].build(settings, datasets.training(settings))
     finished: list[FinishedRun] = []
     with stop_requests(context.reporter.stop_requested) as should_stop:
         for number, plan in enumerate(plans, start=1):
@@ -94,23 +103,24 @@ def _run(
     should_stop: Callable[[], bool],
 ) -> FinishedRun:
     settings, seed = plan.settings, plan.seed
+    jobs = TASKS[settings.task]
     with context.store.begin(settings, seed, force=context.force) as folder:
-        train, held_out = datasets.get(settings, "train"), datasets.get(settings, settings.data.eval_split)
+        train, held_out = datasets.training(settings), datasets.evaluation(settings)
         name = folder.path.name.removesuffix(".partial")
         log, tensorboard = EpochLog(folder.path / EPOCHS_FILE), TensorBoardLog(folder.path / TENSORBOARD_FOLDER)
         listeners: list[TrainingListener] = [log, tensorboard, context.reporter.run_started(name, number, total)]
-        make_task = partial(ClassificationTraining, settings, context.runtime, seed, train, device)
+        make_task = partial(jobs.training, settings, context.runtime, seed, train, device)
         trainer = Trainer(settings, context.runtime, seed, make_task, device, folder.path, listeners, should_stop)
         try:
             model = trainer.run()
         finally:
             tensorboard.close()
-        evaluation = evaluate(model, held_out, settings, context.runtime, device, context.reporter.evaluating)
-        metrics = evaluation.metrics | latency_metrics(model, held_out, settings, device)
+        on_batch = context.reporter.evaluating
+        outcome = jobs.finish(model, held_out, settings, context.runtime, device, on_batch, folder.path)
+        metrics = dict(outcome.metrics)
         metrics |= {"images_seen": float(trainer.position.images_seen), "train_seconds": trainer.position.seconds}
         weights = save({key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()})
         write_bytes(folder.path / WEIGHTS_FILE, weights)
-        save_image_records(folder.path, ImageRecords(**evaluation.records))
         last = log.last()
         metrics["loss_final"] = last["loss"]
         provenance = collect_provenance(
@@ -127,9 +137,9 @@ def _run(
                 seed=seed,
                 provenance=provenance,
                 metrics=metrics,
-                kept_ratio=evaluation.kept_ratio,
-                column_open_ratio=evaluation.column_open_ratio,
-                num_images=evaluation.num_images,
+                kept_ratio=outcome.kept_ratio,
+                column_open_ratio=outcome.column_open_ratio,
+                num_images=outcome.num_images,
                 training={key: value for key, value in last.items() if key != "epoch"},
             )
         )

@@ -2,9 +2,37 @@
 
 from typing import Literal, get_args
 
+from dit_bench.recipes.settings import Task
+
 MetricName = Literal[
     "top1_percent",
     "top5_percent",
+    # COCO's figures of boxes and of masks: average precision over IoU 0.50 … 0.95, at one IoU, by size of the object's
+    # mask; average recall with 1, 10 and 100 detections per class and image, and by size.
+    "box_ap_percent",
+    "box_ap50_percent",
+    "box_ap75_percent",
+    "box_ap_small_percent",
+    "box_ap_medium_percent",
+    "box_ap_large_percent",
+    "box_ar1_percent",
+    "box_ar10_percent",
+    "box_ar100_percent",
+    "box_ar_small_percent",
+    "box_ar_medium_percent",
+    "box_ar_large_percent",
+    "mask_ap_percent",
+    "mask_ap50_percent",
+    "mask_ap75_percent",
+    "mask_ap_small_percent",
+    "mask_ap_medium_percent",
+    "mask_ap_large_percent",
+    "mask_ar1_percent",
+    "mask_ar10_percent",
+    "mask_ar100_percent",
+    "mask_ar_small_percent",
+    "mask_ar_medium_percent",
+    "mask_ar_large_percent",
     "gmacs_mean",
     "gmacs_sd",
     "gmacs_p5",
@@ -20,3 +48,6 @@ MetricName = Literal[
     "train_seconds",
 ]
 METRIC_NAMES: tuple[str, ...] = get_args(MetricName)
+MAIN_METRICS: dict[Task, MetricName] = {"classification": "top1_percent", "detection": "box_ap_percent"}
+"""The figure of merit by which runs of a task are listed."""
+MAIN_METRIC_NAMES = {"top1_percent": "top-1", "box_ap_percent": "box AP"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from dit_bench.recipes.metrics import MetricName
 from dit_bench.recipes.partial import PartialSettings
@@ -14,9 +14,29 @@ ProfileName = Literal["smoke", "mini", "paper"]
 PROFILES: tuple[str, ...] = get_args(ProfileName)
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Text = Annotated[str, Field(min_length=1)]
-ConventionName = Literal["matmul", "mmcv", "mmcv-layernorm", "fvcore"]
+ConventionName = Literal[
+    "matmul", "mmcv", "mmcv-layernorm", "mmcv-no-attention", "mmcv-layernorm-no-attention", "fvcore"
+]
 """How a printed cost was counted; `cost.conventions` says what each name includes."""
+InputSize = Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
+"""Height and width in pixels."""
+EPOCH = "epoch"
+AxisName = Literal["epoch", MetricName]
+"""A metric of finished runs, or how long a run had been training."""
 NOTHING_GIVEN = PartialSettings()
+
+
+def _as_written(value: Any, check: ValidatorFunctionWrapHandler) -> float:
+    """Leave an integer an integer: 239 was printed without decimals, 239.0 with one."""
+    checked = check(value)
+    return value if isinstance(value, int) else checked
+
+
+# Figures of a print keep their decimals, so that they can be compared to their last digit and no further.
+_AsWritten = WrapValidator(_as_written)
+PrintedFigure = Annotated[float, _AsWritten]
+PrintedPositive = Annotated[PositiveFloat, _AsWritten]
+PrintedNonNegative = Annotated[NonNegativeFloat, _AsWritten]
 
 
 class Headings(Strict):
@@ -25,6 +45,16 @@ class Headings(Strict):
     params_m: Text | None = None
     gmacs: Text | None = None
     top1_percent: Text | None = None
+    box_ap_percent: Text | None = None
+    box_ap50_percent: Text | None = None
+    box_ap75_percent: Text | None = None
+    box_ap_small_percent: Text | None = None
+    box_ap_medium_percent: Text | None = None
+    box_ap_large_percent: Text | None = None
+    mask_ap_percent: Text | None = None
+    mask_ap50_percent: Text | None = None
+    mask_ap75_percent: Text | None = None
+    latency_ms_per_image: Text | None = None
 
 
 class Paper(Strict):
@@ -39,24 +69,41 @@ class Paper(Strict):
 
 
 class Printed(Strict):
-    """Figures of one row as the paper prints them, to its last digit."""
+    """Figures of one row as the paper prints them, to its last digit; AP is COCO's average precision."""
 
-    gmacs: PositiveFloat | None = None
-    top1_percent: NonNegativeFloat | None = None
-    top1_error_percent: NonNegativeFloat | None = None
+    gmacs: PrintedPositive | None = None
+    top1_percent: PrintedNonNegative | None = None
+    top1_error_percent: PrintedNonNegative | None = None
     """Top-1 error, in tables that print it under the heading of the accuracy."""
-    params_m: PositiveFloat | None = None
+    params_m: PrintedPositive | None = None
     """Parameters in millions."""
-    top1_difference: float | None = None
+    top1_difference: PrintedFigure | None = None
     """In brackets behind the accuracy: percentage points above the reference row."""
-    gmacs_ratio: PositiveFloat | None = None
+    gmacs_ratio: PrintedPositive | None = None
     """In brackets behind the cost: times the reference row's cost."""
+    box_ap_percent: PrintedNonNegative | None = None
+    box_ap_difference: PrintedFigure | None = None
+    """In brackets behind the AP of boxes: points above the reference row."""
+    box_ap50_percent: PrintedNonNegative | None = None
+    """At IoU 0.50."""
+    box_ap75_percent: PrintedNonNegative | None = None
+    box_ap_small_percent: PrintedNonNegative | None = None
+    """Of objects below 32² pixels."""
+    box_ap_medium_percent: PrintedNonNegative | None = None
+    box_ap_large_percent: PrintedNonNegative | None = None
+    """Of objects above 96² pixels."""
+    mask_ap_percent: PrintedNonNegative | None = None
+    mask_ap_difference: PrintedFigure | None = None
+    mask_ap50_percent: PrintedNonNegative | None = None
+    mask_ap75_percent: PrintedNonNegative | None = None
+    latency_ms_per_image: PrintedPositive | None = None
+    """On the paper's own machine."""
 
 
 class BaseColumn(Strict):
     """The model whose cost the paper measures savings against."""
 
-    printed_gmacs: PositiveFloat
+    printed_gmacs: PrintedPositive
     label: Text
     row: Slug | None = None
     """The row that is this model, if the table has one."""
@@ -110,6 +157,10 @@ class Row(Strict):
     printed: Printed = Printed()
     convention: ConventionName = "matmul"
     """How the paper counted this row's printed cost."""
+    params_convention: Literal["all", "trainable"] = "all"
+    """Which parameters the paper counted: all, or those that are trained."""
+    counted_at_px: InputSize | None = None
+    """Input at which the paper counted this row, where it is another than the table's."""
     architecture: list[Stage] | None = None
     """The stages, in tables that print them."""
     reference: Slug | None = None
@@ -145,6 +196,20 @@ class Claim(Strict):
     source: Text
 
 
+class Axes(Strict):
+    """What a figure of curves or of a trade-off shows."""
+
+    x: AxisName
+    y: MetricName
+
+
+class RowGroup(Strict):
+    """Rows that a figure shows together: the curves of one panel, or the points that one line joins."""
+
+    label: Text
+    rows: Annotated[list[Slug], Field(min_length=1)]
+
+
 class Layered(Strict):
     """What every file of an include chain may hold: settings for all rows, and for all rows of one profile."""
 
@@ -165,27 +230,51 @@ class Recipe(Layered):
 
     title: Text
     kind: Literal["table", "figure"]
-    figure: Literal["routing", "skips", "growth"] | None = None
-    """What a figure recipe draws: routing overlays, skipped tokens per node of a data set, or MACs over input sizes."""
+    figure: Literal["routing", "skips", "growth", "curves", "tradeoff"] | None = None
+    """What a figure recipe draws: routing overlays, skipped tokens per node of a data set, MACs over input sizes, a
+    metric over the epochs of training, or one metric against another."""
     input_sizes_px: Annotated[list[PositiveInt], Field(min_length=2)] | None = None
     """Sides of the inputs that a figure of kind growth counts at."""
+    axes: Axes | None = None
+    """What stands on the axes of a figure of kind curves or tradeoff."""
+    groups: list[RowGroup] | None = None
+    """Which rows such a figure shows together; all of them if None."""
+    counted_at_px: InputSize | None = None
+    """Input at which the paper counted, where it is not the square that the models are evaluated on."""
     paper: Paper
     base: BaseColumn | None = None
     reference_row: Slug | None = None
     """The row that differences printed in brackets refer to."""
     rows: Annotated[list[Row], Field(min_length=1)]
     claims: list[Claim] = Field(default_factory=list)
+    notes: list[Text] = Field(default_factory=list)
+    """What a reader of the table needs to know about the print as a whole."""
 
     @model_validator(mode="after")
     def _kind_fits(self) -> Recipe:
         if self.kind == "figure" and self.figure is None:
-            raise ValueError("a recipe of kind 'figure' needs the key 'figure' (routing, skips or growth)")
+            kinds = "routing, skips, growth, curves or tradeoff"
+            raise ValueError(f"a recipe of kind 'figure' needs the key 'figure' ({kinds})")
         if self.kind == "figure" and self.claims:
             raise ValueError("a recipe of kind 'figure' has no claims")
         if (self.figure == "growth") != (self.input_sizes_px is not None):
             raise ValueError("the key 'input_sizes_px' belongs to figures of kind 'growth', and they need it")
         if self.kind == "table" and self.figure is not None:
             raise ValueError("the key 'figure' belongs to recipes of kind 'figure'")
+        return self
+
+    @model_validator(mode="after")
+    def _axes_fit(self) -> Recipe:
+        if (self.figure in ("curves", "tradeoff")) != (self.axes is not None):
+            raise ValueError("the key 'axes' belongs to figures of kind 'curves' or 'tradeoff', and they need it")
+        if self.axes is not None and (self.figure == "curves") != (self.axes.x == EPOCH):
+            raise ValueError(f"the axis x is '{EPOCH}' in figures of kind 'curves' and a metric in those of 'tradeoff'")
+        if self.axes is None and self.groups is not None:
+            raise ValueError("the key 'groups' belongs to figures of kind 'curves' or 'tradeoff'")
+        for group in self.groups or []:
+            for row_id in group.rows:
+                if row_id not in self.row_ids:
+                    raise ValueError(f"no row '{row_id}', of which group '{group.label}' speaks")
         return self
 
     def row(self, row_id: str) -> Row:

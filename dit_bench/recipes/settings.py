@@ -172,6 +172,10 @@ class DetectionSettings(Strict):
     """
 
     detector: DetectorName = "retinanet"
+    width_divisor: Literal[1, 2, 4, 8] = 1
+    """Neck and heads have their published widths divided by this: detectors for small images."""
+    regions_per_image: PositiveInt = 512
+    """Regions of each image that a second stage is trained on (Mask R-CNN and its cascade)."""
     short_sides_px: Annotated[list[PositiveInt], Field(min_length=1)] = [800]
     """Training images are resized to a short side drawn from these."""
     max_long_side_px: PositiveInt = 1333

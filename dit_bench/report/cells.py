@@ -11,13 +11,14 @@ from dit_bench.report.statistics import ClaimVerdict, Comparison, Interval
 CellKind = Literal["label", "printed", "derived", "measured", "verdict", "runs", "missing"]
 """`printed` stands in the paper; `derived` was computed from printed figures; `measured` comes from runs."""
 
-Section = Literal["static", "paths", "result", "cost"]
+Section = Literal["static", "paths", "result", "further", "cost"]
 """Tables on paper are cut: what is counted without data, the fixed paths of routed rows, the comparison of runs with
-the print, and the cost of each row."""
+the print, the other figures that are printed, and the cost of each row."""
 SECTION_HEADINGS: dict[Section, str] = {
     "static": "Counted, without data or weights:",
     "paths": "Routed rows, GMACs (matrix products) of the paths that no image decides:",
     "result": "Runs:",
+    "further": "Other printed figures:",
     "cost": "Cost of each row:",
 }
 

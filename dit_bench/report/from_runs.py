@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dit_bench.recipes.counting_size import counting_size
 from dit_bench.recipes.load import LoadedRecipe
 from dit_bench.recipes.printed import printed_top1
 from dit_bench.recipes.resolve import ResolvedRow, resolve_rows
 from dit_bench.recipes.schema import Recipe, Row, Stage
 from dit_bench.report.cells import Table
 from dit_bench.report.inputs import ClaimSpec, RowSpec, RunSummary, TableSpec
-from dit_bench.report.printed_accuracy import IMAGENET_VAL_IMAGES, changed_settings
+from dit_bench.report.printed_accuracy import VAL_IMAGES, changed_settings
+from dit_bench.report.qualities import further_qualities, main_quality
 from dit_bench.report.static_cells import Counted
 from dit_bench.report.static_table import static_table
 from dit_bench.runs.read import FinishedRun
@@ -31,6 +33,8 @@ def table_spec(loaded: LoadedRecipe, rows: Sequence[ResolvedRow], command: str) 
     ids = {row.id for row in listed}
     fixed = {row.row.id for row in rows if row.settings.routing.variant in FIXED_COST_VARIANTS}
     headings = recipe.paper.metric_headings
+    printed = {key for row in recipe.rows for key in _printed(row)}
+    quality = main_quality(printed, rows[0].settings.task)
     return TableSpec(
         title=recipe.title,
         paper_headings={key: value for key, value in headings.model_dump().items() if value is not None},
@@ -55,7 +59,10 @@ def table_spec(loaded: LoadedRecipe, rows: Sequence[ResolvedRow], command: str) 
         comparable=profile == "paper" and not any(map(changed_settings, rows)),
         command=command,
         base_row=recipe.base.row if recipe.base else None,
-        extra_notes=[*_accuracy_notes(recipe), *_profile_notes(recipe, profile)],
+        quality=quality,
+        further=further_qualities(printed, quality),
+        one_input_size=all(entry.counted_at_px is None for entry in (recipe, *recipe.rows)),
+        extra_notes=[*recipe.notes, *_accuracy_notes(recipe), *_profile_notes(recipe, profile)],
     )
 
 
@@ -83,7 +90,7 @@ def counted_table(counts: Sequence[tuple[ResolvedRow, Counted]], convention: str
     if not own:
         asked = " ".join(f"--image-size {height}x{width}" for height, width in sorted(sizes))
         spec = replace(spec, comparable=False, command=f"{spec.command} {asked}")
-    notes = _profile_notes(loaded.recipe, rows[0].profile)
+    notes = [*loaded.recipe.notes, *_profile_notes(loaded.recipe, rows[0].profile)]
     spec = replace(spec, rows=listed, claims=[], reference_row=None, base_row=None, extra_notes=notes)
     return static_table(spec, printed_stages(loaded) if own else {}, by_row, convention)
 
@@ -94,8 +101,7 @@ def printed_stages(loaded: LoadedRecipe) -> dict[str, list[Stage]]:
 
 
 def _at_own_size(row: ResolvedRow, count: Counted) -> bool:
-    side_px = row.settings.data.image_size_px
-    return count.image_size == (side_px, side_px)
+    return count.image_size == counting_size(row)
 
 
 def _named_after_models(rows: Sequence[ResolvedRow], listed: Sequence[Row]) -> list[Row]:
@@ -107,22 +113,26 @@ def _named_after_models(rows: Sequence[ResolvedRow], listed: Sequence[Row]) -> l
 
 
 def _row_spec(row: Row, recipe: Recipe, listed: set[str]) -> RowSpec:
-    printed = {key: value for key, value in row.printed.model_dump().items() if value is not None}
-    printed.pop("top1_error_percent", None)
-    accuracy = printed_top1(row.printed)
-    if accuracy is not None:
-        printed["top1_percent"] = accuracy
     reference = row.reference if row.reference in listed else None
     return RowSpec(
         row.id,
         row.label,
-        printed,
+        _printed(row),
         row.note or "",
         reference=reference,
         base_printed_gmacs=recipe.row(reference).printed.gmacs if reference else None,
         convention=row.convention,
+        params_convention=row.params_convention,
         unavailable=row.not_implemented or row.not_run or "",
     )
+
+
+def _printed(row: Row) -> dict[str, float]:
+    """What the paper prints of a row, error rates as accuracies."""
+    printed = {key: value for key, value in row.printed.model_dump().items() if value is not None}
+    printed.pop("top1_error_percent", None)
+    accuracy = printed_top1(row.printed)
+    return printed if accuracy is None else {**printed, "top1_percent": accuracy}
 
 
 def _accuracy_notes(recipe: Recipe) -> list[str]:
@@ -149,9 +159,9 @@ def summaries(rows: Sequence[ResolvedRow], store: RunStore) -> list[RunSummary]:
 
 
 def on_other_images(rows: Sequence[ResolvedRow], store: RunStore) -> bool:
-    """Whether a finished run of the rows was evaluated on another number of images than the papers' 50,000."""
-    runs = [store.find(row.settings, seed) for row in rows for seed in row.seeds]
-    return any(run is not None and run.record.num_images != IMAGENET_VAL_IMAGES for run in runs)
+    """Whether a finished run of the rows was evaluated on another number of images than the papers use."""
+    runs = [(row, store.find(row.settings, seed)) for row in rows for seed in row.seeds]
+    return any(run is not None and run.record.num_images != VAL_IMAGES[row.settings.task] for row, run in runs)
 
 
 def summary(row: ResolvedRow, run: FinishedRun) -> RunSummary:

@@ -16,18 +16,20 @@ class Quality:
 
     metric: str = "top1_percent"
     """Key in `RunSummary.metrics` and in `RowSpec.printed`."""
-    difference: str = "top1_difference"
-    """Key in `RowSpec.printed` of the difference to the reference row, where the paper prints one."""
+    difference: str | None = "top1_difference"
+    """Key in `RowSpec.printed` of the difference to the reference row; None where differences are not looked at."""
     name: str = "Top-1 (%)"
     """Heading of the axis or column where the paper gives none."""
+    judged: bool = True
+    """Whether ours can be expected to be the print: not where another machine was timed."""
 
 
 @dataclass(frozen=True)
 class RowSpec:
     """One row of a paper's table.
 
-    `printed` maps `gmacs`, the quality metric and its difference to the printed figures; a key that the paper leaves
-    out is missing. `printed_decimals` overrides the number of decimals read off a figure, for prints such as 83.10.
+    `printed` maps `gmacs`, the metrics of merit and their differences to the printed figures; a key that the paper
+    leaves out is missing. `printed_decimals` overrides the number of decimals read off a figure, for prints such as 83.10.
     """
 
     id: str
@@ -41,6 +43,8 @@ class RowSpec:
     """Printed cost of the base of this row's savings, where it is another than the table's."""
     convention: str = "matmul"
     """How the printed cost was counted."""
+    params_convention: str = "all"
+    """Which parameters the print counts: all, or those that are trained (`trainable`)."""
     unavailable: str = ""
     """Why there are no runs of the row, if there can be none."""
 
@@ -82,6 +86,10 @@ class TableSpec:
     command: str
     base_row: str | None = None
     quality: Quality = Quality()
+    further: Sequence[Quality] = ()
+    """What the paper prints beside `quality`."""
+    one_input_size: bool = True
+    """Whether all images have the size that the paper counted at: else its MACs are no mean over images."""
     extra_notes: Sequence[str] = ()
     """What else a reader needs to know, beside the conventions that every table explains."""
 

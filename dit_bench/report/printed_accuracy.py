@@ -10,15 +10,19 @@ from dit_bench.recipes.partial import flat
 from dit_bench.recipes.printed import printed_top1
 from dit_bench.recipes.problems import RecipeError
 from dit_bench.recipes.resolve import ResolvedRow, resolve
+from dit_bench.recipes.settings import Task
 from dit_bench.report.numbers import fixed, signed
 from dit_bench.report.statistics import decimals_of
 
 FlatSettings = Mapping[tuple[str, ...], Any]
 IMAGENET_VAL_IMAGES = 50_000
+VAL_IMAGES: dict[Task, int] = {"classification": IMAGENET_VAL_IMAGES, "detection": 5_000}
+"""Images of the sets that the papers evaluate on: ImageNet's and COCO val2017."""
 IMAGENET_CLASSES = 1000
 NAMED_KEYS = 3
 # What decides the result of given weights; how they were trained is not known of weights from elsewhere.
 _EVALUATION_KEYS = (("model", "name"), ("routing", "variant"), ("routing", "columns"), ("data", "image_size_px"))
+_START = ("model", "init_weights")
 # Where the images lie and which they are, which is said apart; the precision; and what only digit scenes use.
 _NOT_COMPARED = (
     ("data", "root"),
@@ -138,8 +142,16 @@ def changed_settings(row: ResolvedRow) -> list[str]:
 
     Where the data lie, precision and what only digit scenes use are not compared.
     """
-    paper, ours = flat(resolve(row.recipe, row.row.id, "paper").settings), flat(row.settings)
+    paper, ours = _values(resolve(row.recipe, row.row.id, "paper")), _values(row)
     return _differences(ours, paper, [path for path in ours if path not in _NOT_COMPARED])
+
+
+def _values(row: ResolvedRow) -> dict[tuple[str, ...], Any]:
+    """All settings of a row; of the weights it starts from only whether there are any, not where they lie."""
+    values = flat(row.settings)
+    if values[_START] is not None:
+        values[_START] = "given"
+    return values
 
 
 def _differences(ours: FlatSettings, paper: FlatSettings, compared: Sequence[tuple[str, ...]]) -> list[str]:
@@ -152,10 +164,10 @@ def _differences(ours: FlatSettings, paper: FlatSettings, compared: Sequence[tup
 
 def _other_settings(row: ResolvedRow, conditions: Conditions, trained_here: bool) -> Sequence[str]:
     try:
-        paper = flat(resolve(row.recipe, row.row.id, "paper").settings)
+        paper = _values(resolve(row.recipe, row.row.id, "paper"))
     except RecipeError:
         return ["the recipe does not say under which settings the paper evaluated this row"]
-    ours = flat(row.settings) | {("data", "eval_crop_fraction"): conditions.crop_fraction}
+    ours = _values(row) | {("data", "eval_crop_fraction"): conditions.crop_fraction}
     compared = [path for path in ours if path not in _NOT_COMPARED] if trained_here else [*_EVALUATION_KEYS]
     if conditions.crop_fraction is not None:
         compared.append(("data", "eval_crop_fraction"))

@@ -12,7 +12,7 @@ from dit_bench.report.statistics import decimals_of, mean
 
 MMCV_DECIMALS = 2
 """mmcv's counter prints two decimals; papers round those once more."""
-MMCV_CONVENTIONS = frozenset({"mmcv", "mmcv-layernorm"})
+MMCV_CONVENTIONS = frozenset({"mmcv", "mmcv-layernorm", "mmcv-no-attention", "mmcv-layernorm-no-attention"})
 OUR_DECIMALS = 3
 
 
@@ -47,6 +47,11 @@ class Counted(Protocol):
     @property
     def params_total(self) -> int | None:
         """Number of parameters; None without a model."""
+        ...
+
+    @property
+    def params_trainable(self) -> int | None:
+        """Those of them that are trained; None without a model."""
         ...
 
     @property
@@ -102,7 +107,8 @@ def static_cells(
 
 def _params_cells(row: RowSpec, count: Counted, used_params_m: Sequence[float]) -> dict[str, Cell]:
     printed = row.printed.get("params_m")
-    total = None if count.params_total is None else count.params_total / 1e6
+    number = count.params_trainable if row.params_convention == "trainable" else count.params_total
+    total = None if number is None else number / 1e6
     if total is not None and not count.paths:
         return _compared("params", "params_m", printed, total, None)
     # A routed row prints the parameters that some image used; before a run only their upper bound is known.

@@ -71,18 +71,20 @@ def static_columns(spec: TableSpec, rows: Sequence[TableRow], architecture: bool
 
     params = spec.paper_headings.get("params_m", "")
     gmacs = spec.paper_headings.get(GMACS, "")
-    if spec.comparable:
+    prints_params, prints_gmacs = (spec.comparable and _prints(spec, key) for key in ("params_m", GMACS))
+    if prints_params:
         add("static_printed_params_m", "Parameters (M)", f"paper ({params})" if params else "paper", 2)
     add("static_params_m", "Parameters (M)", "ours", 0)
-    if spec.comparable:
+    if prints_params:
         add("static_params_difference", "Parameters (M)", "difference", 4)
         add("static_params_verdict", "Parameters (M)", "verdict", 1)
+    if prints_gmacs:
         add("static_printed_gmacs", "GMACs", f"paper ({gmacs})" if gmacs else "paper", 2)
         add("static_gmacs", "GMACs", "ours, as printed", 0)
         add("static_gmacs_difference", "GMACs", "difference", 4)
         add("static_gmacs_verdict", "GMACs", "verdict", 1)
         add("static_convention", "GMACs", "printed convention", 3)
-    add("static_matmul_gmacs", "GMACs", "ours, matmul", 3 if spec.comparable else 0)
+    add("static_matmul_gmacs", "GMACs", "ours, matmul", 3 if prints_gmacs else 0)
     if architecture:
         stages = max(len([key for key in row.cells if key.startswith("stage_")]) for row in rows)
         for number in range(1, stages + 1):
@@ -94,17 +96,28 @@ def static_columns(spec: TableSpec, rows: Sequence[TableRow], architecture: bool
     return columns
 
 
+def _prints(spec: TableSpec, key: str) -> bool:
+    return any(key in row.printed for row in spec.rows)
+
+
 def _convention_notes(spec: TableSpec, counts: Mapping[str, Counted], convention: str | None) -> list[str]:
     notes = ["ours, matmul: convolutions, linear layers and attention products, one MAC each; nothing else."]
     if not spec.comparable:
         return notes
-    if convention is None:
+    used = {row.convention for row in spec.rows if GMACS in row.printed}
+    if convention is None and used:
         notes.append(
             "ours, as printed: counted as the printed convention says. mmcv: its module hooks (convolutions with bias,"
             " linear layers, batch norms 2 and ReLU and pooling 1 per element) plus the attention products;"
             " mmcv-layernorm: layer norms 2 per element, too; fvcore: matmul plus batch norms 2 and layer norms 5 per"
             " element and global pooling."
         )
+        if any(name.endswith("-no-attention") for name in used):
+            notes.append("no-attention: the same without the attention products, which some authors did not add.")
+        if not spec.one_input_size:
+            notes.append("Of necks and heads, mmcv's hooks see neither attention nor synchronised batch norms.")
+    if any(row.params_convention == "trainable" for row in spec.rows):
+        notes.append("Parameters of networks with frozen stages are those that are trained, as they are printed.")
     notes.append(
         "match: ours rounds to the print (mmcv by way of its two decimals); within one unit: of the last printed digit."
     )

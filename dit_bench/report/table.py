@@ -6,21 +6,19 @@ from dit_bench.report.cells import Cell, Column, Table, TableRow, missing
 from dit_bench.report.claims import judge_claims
 from dit_bench.report.costs import cost_cells
 from dit_bench.report.inputs import GMACS, RowSpec, RunSummary, TableSpec, metric_by_seed, runs_by_row
-from dit_bench.report.numbers import fixed, interval_text, shared_decimals, signed, with_sd
-from dit_bench.report.statistics import (
-    Comparison,
-    PrintedFigure,
-    Summary,
-    compare_by_seed,
-    decimals_of,
-    printed_difference,
-    printed_figure,
-    printed_ratio,
-    summarise,
-    verdict,
+from dit_bench.report.numbers import fixed, shared_decimals
+from dit_bench.report.quality_cells import (
+    MAIN_KEYS,
+    further_columns,
+    further_keys,
+    measured,
+    printed_cell,
+    printed_of,
+    quality_cells,
+    verdict_cell,
 )
+from dit_bench.report.statistics import printed_figure, printed_ratio, summarise
 
-QUALITY_DECIMALS = 2
 RATIO_DECIMALS = 3
 
 
@@ -41,7 +39,9 @@ def build_table(spec: TableSpec, runs: Sequence[RunSummary], base_runs: Sequence
     for row in spec.rows:
         cells = {"label": Cell(row.label, row.label, "label")}
         cells |= _mac_cells(spec, row, listed[row.id], decimals)
-        cells |= _quality_cells(spec, row, listed)
+        cells |= quality_cells(spec, row, listed, spec.quality, MAIN_KEYS, with_n=True)
+        for quality in spec.further:
+            cells |= quality_cells(spec, row, listed, quality, further_keys(quality))
         cells |= cost_cells(listed[row.id], base, decimals)
         rows.append(TableRow(row.id, cells))
     return Table(
@@ -69,13 +69,11 @@ def _columns(spec: TableSpec) -> tuple[Column, ...]:
     ratio = f"× {spec.base_label}"
     # Absolute prints explain least where they cannot be judged, relative ones least where they need not be.
     absolute, relative = (3, 5) if spec.comparable else (6, 2)
+    macs_group = "GMACs" if _judges_absolute_macs(spec) else ratio
     judged = [
-        Column("macs_verdict", "GMACs", "verdict", "result", 1),
-        Column("verdict", quality, "verdict", "result", 0),
+        Column("macs_verdict", macs_group, "verdict", "result", 1),
+        Column("verdict", quality if spec.comparable else "Δ", "verdict", "result", 0),
     ]
-    if not spec.comparable:
-        judged = [Column("macs_verdict", ratio, "verdict", "result", 1)]
-        judged += [Column("verdict", "Δ", "verdict", "result", 0)]
     columns = [
         Column("label", "", "Row", "result", 0),
         Column("printed_gmacs", "GMACs", print_name, "result", absolute),
@@ -90,6 +88,7 @@ def _columns(spec: TableSpec) -> tuple[Column, ...]:
     for column in judged:
         last = max(index for index, other in enumerate(columns) if other.group == column.group)
         columns.insert(last + 1, column)
+    columns += further_columns(spec)
     columns += [
         Column("gmacs_sd_images", "GMACs", "SD over images", "cost", 1),
         Column("params_valid_m", "Parameters (M)", "valid", "cost", 2),
@@ -102,6 +101,10 @@ def _columns(spec: TableSpec) -> tuple[Column, ...]:
     return tuple(columns)
 
 
+def _judges_absolute_macs(spec: TableSpec) -> bool:
+    return spec.comparable and spec.one_input_size
+
+
 def _mac_cells(spec: TableSpec, row: RowSpec, runs: list[RunSummary], decimals: int) -> dict[str, Cell]:
     """MACs and their ratio to PVTv2 of the same size, printed and ours."""
     gmacs = metric_by_seed(runs, "gmacs_mean")
@@ -109,110 +112,19 @@ def _mac_cells(spec: TableSpec, row: RowSpec, runs: list[RunSummary], decimals: 
     ratios = [gmacs[seed] / base[seed] for seed in gmacs if base.get(seed)]
     ours = summarise(list(gmacs.values())) if gmacs else None
     ratio = summarise(ratios) if ratios else None
-    printed = _printed(row, GMACS)
+    printed = printed_of(row, GMACS)
     relative = None
     base_printed = spec.base_printed_of(row)
     if printed and base_printed:
         relative = printed_ratio(printed, printed_figure(base_printed))
-    judged = (printed, ours, decimals) if spec.comparable else (relative, ratio, RATIO_DECIMALS)
+    judged = (printed, ours, decimals) if _judges_absolute_macs(spec) else (relative, ratio, RATIO_DECIMALS)
     return {
-        "printed_gmacs": _printed_cell(row, GMACS),
-        "gmacs": _measured(ours, decimals),
+        "printed_gmacs": printed_cell(row, GMACS),
+        "gmacs": measured(ours, decimals),
         "printed_ratio": Cell(fixed(relative.value, 2), relative.value, "derived") if relative else missing(),
-        "ratio": _measured(ratio, RATIO_DECIMALS),
-        "macs_verdict": _verdict_cell(*judged, has_runs=bool(runs)),
+        "ratio": measured(ratio, RATIO_DECIMALS),
+        "macs_verdict": verdict_cell(*judged, has_runs=bool(runs)),
     }
-
-
-def _quality_cells(spec: TableSpec, row: RowSpec, listed: dict[str, list[RunSummary]]) -> dict[str, Cell]:
-    """The figure of merit and its difference to the reference row, printed and ours."""
-    metric = spec.quality.metric
-    values = metric_by_seed(listed[row.id], metric)
-    ours = summarise(list(values.values())) if values else None
-    cell = _measured(ours, QUALITY_DECIMALS)
-    if ours:
-        cell = Cell(f"{cell.text} ({ours.n})", ours.mean, "measured", ours.sd, ours.interval, ours.n)
-    cells = {"printed_quality": _printed_cell(row, metric), "quality": cell}
-
-    is_reference = row.id in spec.references
-    reference = spec.reference_of(row)
-    printed, comparison = None, None
-    if reference is None:
-        cells |= {"printed_difference": missing(), "difference": missing()}
-    else:
-        printed, printed_cell = _printed_difference(spec, row, reference)
-        comparison = compare_by_seed(values, metric_by_seed(listed[reference], metric))
-        difference = missing()
-        if comparison:
-            text = with_sd(signed(comparison.mean, QUALITY_DECIMALS), comparison.sd, QUALITY_DECIMALS)
-            difference = Cell(text, comparison.mean, "measured", comparison.sd, comparison.interval, comparison.n)
-        cells |= {"printed_difference": printed_cell, "difference": difference}
-
-    has_runs = bool(listed[row.id])
-    if spec.comparable:
-        judged = _verdict_cell(_printed(row, metric), ours, QUALITY_DECIMALS, has_runs=has_runs)
-    elif is_reference and has_runs:
-        judged = missing("reference")
-    else:
-        judged = _verdict_cell(printed, comparison, QUALITY_DECIMALS, has_runs=has_runs, sign=True)
-    return cells | {"verdict": judged}
-
-
-def _printed(row: RowSpec, key: str) -> PrintedFigure | None:
-    if key not in row.printed:
-        return None
-    return printed_figure(row.printed[key], row.printed_decimals.get(key))
-
-
-def _printed_cell(row: RowSpec, key: str, *, sign: bool = False) -> Cell:
-    if key not in row.printed:
-        return missing()
-    decimals = row.printed_decimals.get(key, decimals_of(row.printed[key]))
-    return Cell((signed if sign else fixed)(row.printed[key], decimals), row.printed[key], "printed")
-
-
-def _printed_difference(spec: TableSpec, row: RowSpec, reference_id: str) -> tuple[PrintedFigure | None, Cell]:
-    """The bracketed difference where the paper prints one, else computed from the two printed figures."""
-    stated = _printed(row, spec.quality.difference)
-    if stated:
-        return stated, _printed_cell(row, spec.quality.difference, sign=True)
-    reference = next(other for other in spec.rows if other.id == reference_id)
-    own, theirs = _printed(row, spec.quality.metric), _printed(reference, spec.quality.metric)
-    if own is None or theirs is None:
-        return None, missing()
-    derived = printed_difference(own, theirs)
-    return derived, Cell(signed(derived.value, decimals_of(row.printed[spec.quality.metric])), derived.value, "derived")
-
-
-def _measured(summary: Summary | None, decimals: int) -> Cell:
-    if summary is None:
-        return missing()
-    text = with_sd(fixed(summary.mean, decimals), summary.sd, decimals)
-    return Cell(text, summary.mean, "measured", summary.sd, summary.interval, summary.n)
-
-
-def _verdict_cell(
-    printed: PrintedFigure | None,
-    ours: Summary | Comparison | None,
-    decimals: int,
-    *,
-    has_runs: bool,
-    sign: bool = False,
-) -> Cell:
-    """The verdict with the interval it rests on; `no data` without runs, a dash without a printed figure."""
-    if not has_runs:
-        return Cell("no data", "no data", "verdict")
-    if printed is None:
-        return missing()
-    judged = verdict(printed, ours)
-    detail = ""
-    if ours is not None and judged != "match":
-        if ours.interval is None:
-            detail = f"n = {ours.n}"
-        elif ours.sd:
-            detail = interval_text(ours.interval, decimals, sign=sign)
-    interval, n = (ours.interval, ours.n) if ours else (None, None)
-    return Cell(judged, judged, "verdict", interval=interval, n=n, detail=detail)
 
 
 def _reference_label(spec: TableSpec) -> str:
@@ -245,6 +157,12 @@ def _notes(spec: TableSpec) -> tuple[str, ...]:
         "match: ours rounds to the print; within noise: the print lies in the 95 % interval of our mean (in brackets);"
         " differs: neither. One seed has no interval.",
     ]
+    if not spec.one_input_size:
+        notes.append(
+            "The paper counted at one input size, ours is the mean over images of all sizes: ratios are judged."
+        )
+    if not all(quality.judged for quality in spec.further):
+        notes.append("Times are those of the machine on which they were taken and get no verdict.")
     if spec.references:
         notes.append(
             f"Δ: difference to the {_reference_label(spec)}, paired by seed where two seeds or more are shared;"

@@ -33,13 +33,11 @@ _UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyErro
 class ImageRecords:
     """Arrays over n images, N scales and M stages, in the order of the data set.
 
-    Shapes: index, label, prediction, top5_hit, macs (n,); kept, live (n, N, M); columns (n, N-1, M+1); tokens (N,).
+    Shapes: index, label, prediction, top5_hit, macs (n,); kept, live (n, N, M); columns (n, N-1, M+1); tokens (N,), or
+    (n, N) where images differ in size. What only classification has is None in other tasks.
     """
 
     index: NDArray[np.int64]
-    label: NDArray[np.int64]
-    prediction: NDArray[np.int64]
-    top5_hit: NDArray[np.bool_]
     macs: NDArray[np.int64]
     """Multiply-accumulates that were executed for the image."""
     kept: NDArray[np.int32]
@@ -50,27 +48,41 @@ class ImageRecords:
     """Whether each column gate was open."""
     live: NDArray[np.bool_]
     """Whether the node's scale was live when its stage ran."""
+    label: NDArray[np.int64] | None = None
+    prediction: NDArray[np.int64] | None = None
+    top5_hit: NDArray[np.bool_] | None = None
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """The arrays that there are, by name."""
+        named = ((item.name, getattr(self, item.name)) for item in fields(self))
+        return {name: array for name, array in named if array is not None}
 
     def __post_init__(self) -> None:
-        for name, dtype in _DTYPES.items():
-            array = getattr(self, name)
+        arrays = self.arrays()
+        of_classification = {"label", "prediction", "top5_hit"}
+        if 0 < len(of_classification & set(arrays)) < len(of_classification):
+            raise ValueError(f"of {sorted(of_classification)} only some are there")
+        for name, array in arrays.items():
+            dtype = _DTYPES[name]
             if array.dtype != dtype:
                 raise ValueError(f"{name} has type {array.dtype}, expected {np.dtype(dtype)}")
         if self.kept.ndim != 3:
             raise ValueError(f"kept has shape {self.kept.shape}, expected (images, scales, stages)")
         count, scales, stages = self.kept.shape
-        expected = dict.fromkeys(("index", "label", "prediction", "top5_hit", "macs"), (count,))
-        expected |= {"tokens": (scales,), "columns": (count, scales - 1, stages + 1), "live": (count, scales, stages)}
+        named = ("index", "label", "prediction", "top5_hit", "macs")
+        expected: dict[str, tuple[int, ...]] = dict.fromkeys(named, (count,))
+        expected |= {"columns": (count, scales - 1, stages + 1), "live": (count, scales, stages)}
+        expected["tokens"] = (scales,) if self.tokens.ndim == 1 else (count, scales)
         for name, shape in expected.items():
-            if getattr(self, name).shape != shape:
-                raise ValueError(f"{name} has shape {getattr(self, name).shape}, expected {shape}")
+            if name in arrays and arrays[name].shape != shape:
+                raise ValueError(f"{name} has shape {arrays[name].shape}, expected {shape}")
 
 
 def save_image_records(folder: Path, records: ImageRecords) -> Path:
     """Write `records.npz` into a run's folder, atomically, and return its path."""
     path = folder / IMAGES_FILE
     with replacing(path) as aside:
-        np.savez_compressed(aside, **{item.name: getattr(records, item.name) for item in fields(records)})
+        np.savez_compressed(aside, **records.arrays())  # type: ignore[arg-type]  # numbers only
     return path
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dit_bench.errors import DataError
+from dit_bench.recipes.metrics import MAIN_METRICS
 from dit_bench.recipes.problems import show_path
 from dit_bench.runs.record import SCHEMA_VERSION, RunRecord
 
@@ -128,7 +129,8 @@ def run_summary(run: FinishedRun) -> dict[str, Any]:
         "model": record.settings.model.name,
         "variant": record.settings.routing.variant,
         "seed": record.seed,
-        "top1_percent": record.metrics.get("top1_percent"),
+        "task": record.settings.task,
+        **{metric: record.metrics.get(metric) for metric in MAIN_METRICS.values()},
         "gmacs_mean": record.metrics.get("gmacs_mean"),
         "created_utc": record.provenance.created_utc,
     }

@@ -19,6 +19,7 @@ from dit_bench.cost.conventions import (
     TERM_LABELS,
     Convention,
     convention_macs,
+    detection_macs,
     differences,
     without_attention,
     without_fused_attention,
@@ -131,10 +132,41 @@ def test_each_weight_by_hand() -> None:
     assert convention_macs(census, FVCORE) == fvcore
 
 
+class Attends(nn.Module):
+    """A layer, its batch norm and attention of 4 tokens among themselves, which no layer's hook sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(8, 8), nn.BatchNorm1d(4)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        tokens = self.norm(self.linear(tokens))
+        return F.scaled_dot_product_attention(tokens, tokens, tokens)
+
+
+def test_of_a_detector_hooks_count_neither_attention_nor_batch_norms() -> None:
+    """As published counts do: attention was added by hand for backbones, batch norms were SyncBatchNorms."""
+    census = take_census(Attends(), torch.zeros(1, 4, 8))
+    linear, norm, attention = 4 * 64, 2 * 32, 2 * 16 * 8
+    assert detection_macs(census, census, MATMUL) == 2 * (linear + attention)
+    assert detection_macs(census, census, FVCORE) == 2 * (linear + norm + attention)
+    assert detection_macs(census, census, MMCV) == linear + norm + attention + linear
+    assert detection_macs(census, census, without_attention(MMCV)) == linear + norm + linear
+
+
 def test_users_know_the_conventions_by_name() -> None:
-    assert list(CONVENTIONS) == ["matmul", "mmcv", "mmcv-layernorm", "fvcore"]
+    assert list(CONVENTIONS) == [
+        "matmul",
+        "mmcv",
+        "mmcv-layernorm",
+        "mmcv-no-attention",
+        "mmcv-layernorm-no-attention",
+        "fvcore",
+    ]
     assert all(name == convention.name for name, convention in CONVENTIONS.items())
-    assert without_attention(MMCV).name not in CONVENTIONS
+    assert {name for name, convention in CONVENTIONS.items() if convention.counts_layers} == {
+        name for name in CONVENTIONS if name.startswith("mmcv")
+    }
 
 
 def test_a_convention_cannot_weigh_what_no_census_holds() -> None:

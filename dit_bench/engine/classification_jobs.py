@@ -1,0 +1,57 @@
+"""Jobs of the task of classification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dit_bench.data.loading import Dataset, build_dataset, check_augment
+from dit_bench.data.scenes.sources import Split
+from dit_bench.engine.build import build_model
+from dit_bench.engine.classification_task import ClassificationTraining
+from dit_bench.engine.evaluate import evaluate
+from dit_bench.engine.latency import latency_metrics
+from dit_bench.engine.task_jobs import Outcome
+from dit_bench.recipes.settings import RunSettings, RuntimeSettings
+from dit_bench.runs.image_records import ImageRecords, save_image_records
+
+
+class ClassificationJobs:
+    """Classification as a job sees it; see `TaskJobs`."""
+
+    def check(self, settings: RunSettings) -> None:
+        """Refuse augmentation that the data set does not have."""
+        check_augment(settings.data, settings.augment)
+
+    def dataset(self, settings: RunSettings, split: Split, *, training: bool, cache_dir: Path | None) -> Dataset:
+        """Labelled images; the same for training and evaluation."""
+        return build_dataset(settings.data, split, cache_dir)
+
+    def build(self, settings: RunSettings, dataset: Dataset) -> nn.Module:
+        """The classifier."""
+        return build_model(settings, dataset.num_classes)
+
+    def training(
+        self, settings: RunSettings, runtime: RuntimeSettings, seed: int, dataset: Dataset, device: torch.device
+    ) -> ClassificationTraining:
+        """The classifier with its training images."""
+        return ClassificationTraining(settings, runtime, seed, dataset, device)
+
+    def finish(
+        self,
+        model: nn.Module,
+        dataset: Dataset,
+        settings: RunSettings,
+        runtime: RuntimeSettings,
+        device: torch.device,
+        on_batch: Callable[[int, int], None],
+        folder: Path,
+    ) -> Outcome:
+        """Accuracy, MACs per image and latency; labels, predictions and routes are stored."""
+        evaluation = evaluate(model, dataset, settings, runtime, device, on_batch)
+        save_image_records(folder, ImageRecords(**evaluation.records))
+        metrics = evaluation.metrics | latency_metrics(model, dataset, settings, device)
+        return Outcome(metrics, evaluation.kept_ratio, evaluation.column_open_ratio, evaluation.num_images)

@@ -1,0 +1,145 @@
+"""Evaluate a detection network: every image once, its detections, its routing and its MACs on record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dit_bench.data.coco.batching import detection_evaluation_batches
+from dit_bench.data.coco.detection_set import DetectionSet
+from dit_bench.engine.detection_costs import DetectionCosts
+from dit_bench.engine.detection_task import padded_images
+from dit_bench.engine.devices import autocast, synchronize
+from dit_bench.engine.evaluate import cost_distribution
+from dit_bench.models.detectors.network import DetectionNetwork
+from dit_bench.models.dit.ledger import Ledger
+from dit_bench.models.dit.parameters import valid_parameters
+from dit_bench.recipes.settings import RunSettings, RuntimeSettings
+from dit_bench.runs.image_records import ImageRecords
+from dit_bench.tasks.detection.coco_metric import CocoFigures, evaluate_detections
+from dit_bench.tasks.detection.results import ImageResults, image_results
+
+
+@dataclass(frozen=True)
+class DetectionEvaluation:
+    """What was found on a data set."""
+
+    results: list[ImageResults]
+    """In the order of the data set."""
+    records: ImageRecords
+    metrics: dict[str, float]
+    boxes: CocoFigures
+    masks: CocoFigures | None
+
+    @property
+    def num_images(self) -> int:
+        """Images evaluated."""
+        return len(self.results)
+
+    @property
+    def kept_ratio(self) -> list[list[float]]:
+        """Kept tokens over all tokens per node, mean over the images."""
+        tokens = np.broadcast_to(self.records.tokens, (len(self.results), self.records.kept.shape[1]))
+        return (self.records.kept / tokens[:, :, None]).mean(axis=0).tolist()
+
+    @property
+    def column_open_ratio(self) -> list[list[float]]:
+        """Share of images whose column gate was open."""
+        return self.records.columns.mean(axis=0).tolist()
+
+
+@torch.no_grad()
+def evaluate_detector(
+    network: DetectionNetwork,
+    dataset: DetectionSet,
+    settings: RunSettings,
+    runtime: RuntimeSettings,
+    device: torch.device,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
+) -> DetectionEvaluation:
+    """Detect in every image of `dataset` and judge by COCO's rules; MACs are those of each image at its own size.
+
+    Only images of one padded size are batched, so that nothing depends on the batch. Raises DataError if an image
+    cannot be read or a detection is not finite.
+    """
+    network.eval().to(device)
+    costs = DetectionCosts(network, settings.model.name)
+    results: dict[int, ImageResults] = {}
+    ledgers: list[Ledger] = []
+    order: list[int] = []
+    tokens: list[list[int]] = []
+    base: list[int] = []
+    start = time.perf_counter()
+    for batch in detection_evaluation_batches(
+        dataset, settings.detection, batch_size=runtime.eval_batch_size, workers=runtime.workers
+    ):
+        images = padded_images(batch, device)
+        count, size = len(images.sizes), images.padded_size
+        with autocast(device, settings.numerics):
+            found, trace = network.detect(images)
+        ledgers.append(costs.ledger(trace, size, count))
+        tokens += [costs.num_tokens(size)] * count
+        base += [costs.base_macs(size) if costs.has_grid else 0] * count
+        order += batch.indices
+        for place, index in enumerate(batch.indices):
+            results[index] = image_results(
+                found[place],
+                batch.image_ids[place],
+                resized=batch.sizes[place],
+                original=batch.original_sizes[place],
+                category_ids=dataset.category_ids,
+            )
+        on_batch(len(order), len(dataset))
+    synchronize(device)
+    seconds = time.perf_counter() - start
+    assert sorted(order) == list(range(len(dataset))), "an image was evaluated twice or not at all"
+    in_order = np.argsort(order)
+    ledger = Ledger.concatenate(ledgers)
+    records = ImageRecords(
+        index=np.arange(len(order)),
+        macs=ledger.macs[in_order],
+        kept=ledger.kept[in_order],
+        tokens=np.array(tokens, np.int32)[in_order],
+        columns=ledger.columns[in_order],
+        live=ledger.live[in_order],
+    )
+    listed = [results[index] for index in range(len(order))]
+    boxes, masks = _judged(dataset, listed, with_masks=network.detector.predicts_masks)
+    metrics = _percent("box", boxes) | cost_distribution(records.macs) | _parameters(network, ledger)
+    if masks is not None:
+        metrics |= _percent("mask", masks)
+    if costs.has_grid:
+        metrics["base_gmacs"] = float(np.mean(base)) / 1e9
+    metrics["eval_seconds"] = seconds
+    return DetectionEvaluation(listed, records, metrics, boxes, masks)
+
+
+def _judged(
+    dataset: DetectionSet, results: list[ImageResults], *, with_masks: bool
+) -> tuple[CocoFigures, CocoFigures | None]:
+    ground_truth, image_ids = dataset.ground_truth(), [result.image_id for result in results]
+    boxes = [entry for result in results for entry in result.box_results()]
+    judged = evaluate_detections(ground_truth, boxes, "bbox", image_ids)
+    if not with_masks:
+        return judged, None
+    masks = [entry for result in results for entry in result.mask_results()]
+    return judged, evaluate_detections(ground_truth, masks, "segm", image_ids)
+
+
+def _percent(kind: str, figures: CocoFigures) -> dict[str, float]:
+    """Metrics by name; a figure that no object counts towards is left out."""
+    named = {f"{kind}_{name}_percent": value for name, value in figures.figures().items()}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _parameters(network: DetectionNetwork, ledger: Ledger) -> dict[str, float]:
+    total = sum(parameter.numel() for parameter in network.parameters())
+    valid = total
+    if network.routed is not None:
+        every = sum(parameter.numel() for parameter in network.routed.parameters())
+        valid = total - every + valid_parameters(network.routed, ledger)
+    return {"params_total_m": total / 1e6, "params_valid_m": valid / 1e6}
