@@ -32,7 +32,13 @@ if TYPE_CHECKING:
     from dit_bench.runs.store import RunStore
 
 # What a figure is drawn from when no recipe is named.
-DEFAULT_RECIPES = {"routing": "dit/fig3", "skips": "dit/fig4", "tradeoff": "dit/table6", "growth": "pvt/fig6"}
+DEFAULT_RECIPES = {
+    "routing": "dit/fig3",
+    "skips": "dit/fig4",
+    "tradeoff": "dit/table6",
+    "growth": "pvt/fig6",
+    "detections": "dit/table3",
+}
 # Nothing is trained for these, and their models are the published ones.
 COUNTED_FIGURES = ("growth",)
 
@@ -69,6 +75,7 @@ def complete_figure(context: click.Context, parameter: click.Parameter, incomple
     metavar="PIXELS",
     help="Short side to which your pictures are resized; the data set's by default.",
 )
+@click.option("--min-score", type=click.FloatRange(0, 1), help="Lowest score of the detections that are drawn.")
 @click.option("--count", type=click.IntRange(min=1), default=4, show_default=True, help="Pictures of the data set.")
 @click.option(
     "--out",
@@ -89,6 +96,7 @@ def command(
     seeds: tuple[int, ...],
     images: tuple[Path, ...],
     short_side_px: int | None,
+    min_score: float | None,
     count: int,
     out: Path | None,
     force: bool,
@@ -103,6 +111,7 @@ def command(
     skips     how often tokens are skipped per scale and stage over a data set (Figure 4)
     tradeoff  accuracy against GMACs of finished runs
     growth    GMACs over the size of the input (Figure 6 of the PVT paper)
+    detections  boxes and masks on pictures, and beside them the tokens that were skipped
 
     FIGURE may also be a recipe of kind figure, such as dit/fig3. RECIPE names the rows to draw from.
     """
@@ -115,12 +124,18 @@ def command(
 
     check_target(target, FIGURE_SUFFIXES, force=force)
     command_line = f"dit-bench plot {kind} {recipe} --profile {profile}"
+    if kind == "curves":
+        raise UsageError(f"{recipe}: curves over epochs are not drawn yet", remedy="see epochs.jsonl of the runs")
     document: dict[str, object] = {"figure": kind}
     if kind == "growth":
         drawn, details = _growth_figure(rows)
         document |= details
     elif kind == "routing":
         drawn = _routing_figure(rows, runtime, store, images, short_side_px, count)
+    elif kind == "detections":
+        if short_side_px is not None:
+            raise UsageError("--image-size: a detector resizes pictures as in its test", remedy="leave it out")
+        drawn = _detections_figure(rows, runtime, store, images, count, min_score)
     elif kind == "skips":
         drawn = _skips_figure(rows, runtime, store)
     else:
@@ -177,6 +192,46 @@ def _routing_figure(
     row, run = one_trained_run(rows, store)
     routed = routed_pictures(run, runtime, pictures, short_side_px or row.settings.data.image_size_px, count)
     return draw_routing([RoutingItem(r.image, r.kept, r.live, r.title, r.gmacs) for r in routed], scales=(0, 1, 2, 3))
+
+
+def _detections_figure(
+    rows: list[ResolvedRow],
+    runtime: RuntimeSettings,
+    store: RunStore,
+    pictures: tuple[Path, ...],
+    count: int,
+    min_score: float | None,
+) -> Figure:
+    """What the first row that has a run found, rows that route before others."""
+    from dit_bench.engine.detection_views import detected_pictures
+    from dit_bench.engine.trained import first_trained_run
+    from dit_bench.models.zoo import is_routed
+    from dit_bench.report.figures.detections import MIN_SCORE, DetectionItem, draw_detections
+    from dit_bench.report.figures.panels import RoutingItem
+
+    if any(row.settings.task != "detection" for row in rows):
+        raise UsageError(f"{rows[0].recipe.name} detects nothing", remedy="name a recipe of detection, as dit/table3")
+    row, run = first_trained_run(sorted(rows, key=lambda row: not is_routed(row.settings.model.name)), store)
+    found, class_names = detected_pictures(run, runtime, pictures, count)
+    say(f"drawing {run.path.name} ({row.row.label})")
+    items = []
+    for picture in found:
+        routing = None
+        if picture.kept:
+            routing = RoutingItem(picture.network_input, picture.kept, picture.live, "", picture.gmacs)
+        items.append(
+            DetectionItem(
+                image=picture.image,
+                boxes=picture.boxes,
+                names=[class_names[label] for label in picture.labels],
+                scores=picture.scores,
+                title=picture.title,
+                masks=picture.masks,
+                routing=routing,
+                **({} if picture.true_boxes is None else {"true_boxes": picture.true_boxes}),
+            )
+        )
+    return draw_detections(items, min_score=MIN_SCORE if min_score is None else min_score)
 
 
 def _skips_figure(rows: list[ResolvedRow], runtime: RuntimeSettings, store: RunStore) -> Figure:

@@ -24,6 +24,7 @@ from dit_bench.models.dit.selection import matched_counts, selected_macs
 from dit_bench.models.pvt import SIZES
 from dit_bench.models.stages import built_stages
 from dit_bench.models.zoo import create, is_routed
+from dit_bench.recipes.counting_size import counting_size
 from dit_bench.recipes.resolve import ResolvedRow
 from dit_bench.recipes.schema import Stage
 from dit_bench.recipes.settings import RunSettings
@@ -62,22 +63,13 @@ def row_costs(row: ResolvedRow, image_size: Grid | None = None) -> StaticCosts:
 
     A row without an implementation, or whose optional package is missing, comes back with its `problem`.
     """
-    size = image_size or counted_size(row)
+    size = image_size or counting_size(row)
     if row.row.not_implemented is not None:
         return StaticCosts(size, problem="not implemented")
     try:
         return static_costs(row.settings, size)
     except MissingExtraError as error:
         return StaticCosts(size, problem=f"needs {error.extra}")
-
-
-def counted_size(row: ResolvedRow) -> Grid:
-    """The input at which a row is counted: the paper's, where it names one, else the square that it is evaluated on."""
-    named = None
-    if row.profile == "paper":
-        named = row.row.counted_at_px or row.recipe.recipe.counted_at_px
-    side_px = row.settings.data.image_size_px
-    return (named[0], named[1]) if named else (side_px, side_px)
 
 
 def static_costs(settings: RunSettings, image_size: Grid) -> StaticCosts:

@@ -41,7 +41,7 @@ def build_detection_network(settings: RunSettings, num_classes: int) -> Detectio
     except (ValueError, TypeError, AssertionError) as error:
         raise UsageError(f"{name} as a backbone: {error}") from error
     if settings.model.init_weights is not None:
-        _start_from(backbone, name, Path(settings.model.init_weights))
+        _start_from(backbone, name, Path(settings.model.init_weights), arguments)
     detector = build_detector(
         detection.detector,
         backbone.widths,
@@ -55,10 +55,11 @@ def build_detection_network(settings: RunSettings, num_classes: int) -> Detectio
     return network
 
 
-def _start_from(backbone: Backbone, name: str, file: Path) -> None:
+def _start_from(backbone: Backbone, name: str, file: Path, arguments: dict[str, Any]) -> None:
     """Copy a classifier's weights into a backbone; what only the classifier has is left out."""
     weights = read_weights(file)
-    classifier = create(name, num_classes=head_classes(weights) or 0, image_size=default_image_size(name))
+    num_classes = head_classes(weights) or 0
+    classifier = create(name, num_classes=num_classes, image_size=default_image_size(name), **arguments)
     load_into(classifier, weights, str(file))
     given, wanted = classifier.state_dict(), backbone.model.state_dict()
     wrong = sorted(key for key, tensor in wanted.items() if key not in given or given[key].shape != tensor.shape)

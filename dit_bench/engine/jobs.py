@@ -42,7 +42,8 @@ class PlannedRun(Protocol):
         ...
 
 
-TASKS: dict[Task, TaskJobs] = {"classification": ClassificationJobs(), "detection": DetectionJobs()}
+# Each is a `TaskJobs` of its own kind of data set and batch.
+TASKS: dict[Task, Any] = {"classification": ClassificationJobs(), "detection": DetectionJobs()}
 
 
 @dataclass
@@ -61,7 +62,7 @@ class _Datasets:
     def _get(self, settings: RunSettings, split: Split, *, training: bool) -> Any:
         key = (settings.task, settings.data.model_dump_json(), split, training)
         if key not in self.loaded:
-            jobs = TASKS[settings.task]
+            jobs: TaskJobs = TASKS[settings.task]
             self.loaded[key] = jobs.dataset(settings, split, training=training, cache_dir=self.context.cache_dir)
         return self.loaded[key]
 
@@ -103,7 +104,7 @@ def _run(
     should_stop: Callable[[], bool],
 ) -> FinishedRun:
     settings, seed = plan.settings, plan.seed
-    jobs = TASKS[settings.task]
+    jobs: TaskJobs = TASKS[settings.task]
     with context.store.begin(settings, seed, force=context.force) as folder:
         train, held_out = datasets.training(settings), datasets.evaluation(settings)
         name = folder.path.name.removesuffix(".partial")

@@ -176,6 +176,8 @@ def _printed_rows(name: str) -> tuple[PrintedRow, ...]:
         loaded = load_recipe(recipe)
         for row in resolve_rows(loaded, [], "paper"):
             printed = row.row.printed.gmacs
+            if row.settings.task != "classification":
+                continue  # its cost is that of a whole detector
             if row.settings.model.name == name and printed is not None and not is_routed(name):
                 found.append(PrintedRow(recipe, row.row.id, printed, row.row.convention))
     return tuple(found)

@@ -60,12 +60,17 @@ def trained_weights(rows: Sequence[ResolvedRow], store: RunStore, checkpoint: Pa
 
 def one_trained_run(rows: Sequence[ResolvedRow], store: RunStore) -> tuple[ResolvedRow, FinishedRun]:
     """The finished run of the first row, of its first seed that has one; raises WeightsError if there is none."""
-    row = rows[0]
-    for seed in row.seeds:
-        run = store.find(row.settings, seed)
-        if run is not None:
-            return row, run
-    raise _untrained(row, store)
+    return first_trained_run(rows[:1], store)
+
+
+def first_trained_run(rows: Sequence[ResolvedRow], store: RunStore) -> tuple[ResolvedRow, FinishedRun]:
+    """The finished run of the first row that has one; raises WeightsError if none has."""
+    for row in rows:
+        for seed in row.seeds:
+            run = store.find(row.settings, seed)
+            if run is not None:
+                return row, run
+    raise _untrained(rows[0], store)
 
 
 def _untrained(row: ResolvedRow, store: RunStore) -> WeightsError:

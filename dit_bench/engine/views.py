@@ -17,7 +17,9 @@ from dit_bench.data.transforms import denormalise_images, normalise_images
 from dit_bench.engine.accounting import model_costs, traced
 from dit_bench.engine.build import build_model
 from dit_bench.engine.devices import prepare
+from dit_bench.models.dit.costs import GridCosts
 from dit_bench.models.dit.ledger import Ledger
+from dit_bench.models.dit.trace import RoutingTrace
 from dit_bench.models.weights import head_classes, load_into, read_weights
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.read import FinishedRun
@@ -86,14 +88,20 @@ def route_image(
     batch = image.unsqueeze(0)
     logits, trace = traced(model, batch, costs)
     ledger = Ledger.read(trace, costs)
+    kept = kept_maps(trace, costs)
+    if class_names is not None:
+        title = f"{title}, predicted {class_names[int(logits.argmax())]}"
+    return RoutedImage(denormalise_images(batch)[0], kept, ledger.live[0], float(ledger.macs[0]) / 1e9, title)
+
+
+def kept_maps(trace: RoutingTrace, costs: GridCosts) -> dict[tuple[int, int], np.ndarray]:
+    """Kept tokens of the first image of a trace: `kept[scale, stage]`, bool (h, w)."""
     kept: dict[tuple[int, int], np.ndarray] = {}
     for scale, row in enumerate(trace.kept):
         for stage, cell in enumerate(row):
             mask = torch.full((1, costs.num_tokens[scale]), float(cell)) if isinstance(cell, bool) else cell
-            kept[scale, stage] = (mask[0] > 0.5).reshape(costs.grids[scale]).numpy()
-    if class_names is not None:
-        title = f"{title}, predicted {class_names[int(logits.argmax())]}"
-    return RoutedImage(denormalise_images(batch)[0], kept, ledger.live[0], float(ledger.macs[0]) / 1e9, title)
+            kept[scale, stage] = (mask[0] > 0.5).reshape(costs.grids[scale]).cpu().numpy()
+    return kept
 
 
 def dataset_images(dataset: Dataset, settings: RunSettings, count: int) -> list[tuple[Tensor, int]]:

@@ -35,7 +35,7 @@ class ScaledVisionTransformer(VisionTransformer):
 
 
 default_cfgs = generate_default_cfgs(
-    {f"vit_small_patch{patch_px}_pvt": imagenet_cfg("patch_embed.proj", "head") for patch_px in (16, 32)}
+    {f"vit_small_patch{patch_px}_pvt": imagenet_cfg("patch_embed.proj", "head") for patch_px in (4, 16, 32)}
 )
 
 
@@ -61,6 +61,12 @@ def _create(patch_px: int, pretrained: bool, kwargs: dict[str, Any]) -> ScaledVi
         feature_cfg={"out_indices": 3, "feature_cls": "getter"},
         **{**arguments, **kwargs},
     )
+
+
+@register_model
+def vit_small_patch4_pvt(pretrained: bool = False, **kwargs: Any) -> ScaledVisionTransformer:
+    """ViT-Small/4 of PVT Table 8: as `vit_small_patch16_pvt` with patches of 4 pixels."""
+    return _create(4, pretrained, kwargs)
 
 
 @register_model

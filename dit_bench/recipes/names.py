@@ -46,7 +46,10 @@ def find_recipe(name: str) -> Path:
         return path.resolve()
     names = recipe_names()
     if name not in names:
-        raise RecipeError(f"unknown recipe '{name}'", remedy=did_you_mean(name, names))
+        # The papers number their tables alike: without the paper, all of that number are meant.
+        alike = [known for known in names if known.rpartition("/")[2] == name]
+        remedy = f"did you mean {' or '.join(map(repr, alike))}?" if alike else did_you_mean(name, names)
+        raise RecipeError(f"unknown recipe '{name}'", remedy=remedy)
     return recipes_root() / f"{name}.yaml"
 
 

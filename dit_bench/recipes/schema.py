@@ -199,8 +199,8 @@ class Claim(Strict):
 class Axes(Strict):
     """What a figure of curves or of a trade-off shows."""
 
-    x: AxisName
-    y: MetricName
+    horizontal: AxisName
+    vertical: MetricName
 
 
 class RowGroup(Strict):
@@ -267,8 +267,8 @@ class Recipe(Layered):
     def _axes_fit(self) -> Recipe:
         if (self.figure in ("curves", "tradeoff")) != (self.axes is not None):
             raise ValueError("the key 'axes' belongs to figures of kind 'curves' or 'tradeoff', and they need it")
-        if self.axes is not None and (self.figure == "curves") != (self.axes.x == EPOCH):
-            raise ValueError(f"the axis x is '{EPOCH}' in figures of kind 'curves' and a metric in those of 'tradeoff'")
+        if self.axes is not None and (self.figure == "curves") != (self.axes.horizontal == EPOCH):
+            raise ValueError(f"the horizontal axis is '{EPOCH}' in figures of kind 'curves', a metric in 'tradeoff'")
         if self.axes is None and self.groups is not None:
             raise ValueError("the key 'groups' belongs to figures of kind 'curves' or 'tradeoff'")
         for group in self.groups or []:

@@ -192,7 +192,7 @@ class DetectionSettings(Strict):
     """Parameters without weight decay: none, or those with `norm` in their name."""
     backbone_lr_scale: PositiveFloat = 1.0
     frozen_stages: Annotated[int, Field(ge=0, le=4)] = 0
-    """Of a CNN backbone: so many stages, the stem with the first, are never trained, and no batch norm is."""
+    """Of a ResNet: so many stages, the stem with the first, are never trained, and no batch norm adapts."""
 
     @model_validator(mode="after")
     def _milestones_in_order(self) -> "DetectionSettings":

@@ -29,7 +29,8 @@ class RowSpec:
     """One row of a paper's table.
 
     `printed` maps `gmacs`, the metrics of merit and their differences to the printed figures; a key that the paper
-    leaves out is missing. `printed_decimals` overrides the number of decimals read off a figure, for prints such as 83.10.
+    leaves out is missing. `printed_decimals` overrides the number of decimals read off a figure, for prints such as
+    83.10.
     """
 
     id: str

@@ -34,7 +34,8 @@ def run_skip_statistics(row: ResolvedRow, run: FinishedRun) -> SkipStatistics:
 
 
 def tradeoff_figure(rows: Sequence[ResolvedRow], store: RunStore) -> Figure:
-    """Accuracy against GMACs of the finished runs of the rows; raises UsageError if there is none."""
+    """The figure of merit against GMACs of the finished runs of the rows; raises UsageError if there is none."""
     loaded = rows[0].recipe
     spec = table_spec(loaded, rows, "")
-    return draw_tradeoff(tradeoff_points(spec.rows, summaries(rows, store)), title=loaded.recipe.title)
+    points = tradeoff_points(spec.rows, summaries(rows, store), spec.quality)
+    return draw_tradeoff(points, quality_name=spec.quality.name, title=loaded.recipe.title)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dit_bench.errors import DataError
-from dit_bench.runs.atomic import replacing
+from dit_bench.runs.arrays import read_arrays, write_arrays
 from dit_bench.runs.read import IMAGES_FILE
 
 _DTYPES = {
@@ -25,8 +22,6 @@ _DTYPES = {
     "columns": np.bool_,
     "live": np.bool_,
 }
-# What numpy raises on files that are cut, altered, no archive, of other arrays, or hold pickles.
-_UNREADABLE = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -81,8 +76,7 @@ class ImageRecords:
 def save_image_records(folder: Path, records: ImageRecords) -> Path:
     """Write `records.npz` into a run's folder, atomically, and return its path."""
     path = folder / IMAGES_FILE
-    with replacing(path) as aside:
-        np.savez_compressed(aside, **records.arrays())  # type: ignore[arg-type]  # numbers only
+    write_arrays(path, records.arrays())
     return path
 
 
@@ -91,14 +85,4 @@ def load_image_records(path: Path) -> ImageRecords:
 
     Raises DataError when it is missing, damaged, or holds other arrays than `ImageRecords`.
     """
-    file = path / IMAGES_FILE if path.is_dir() else path
-    try:
-        # Opened here because numpy leaves a damaged file open.
-        with file.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        return ImageRecords(**arrays)
-    except FileNotFoundError:
-        raise DataError(f"{file}: no such file", remedy="name the folder of a finished run") from None
-    except (*_UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{file}: damaged: {reason}", remedy="remove the folder and run again") from None
+    return read_arrays(path / IMAGES_FILE if path.is_dir() else path, ImageRecords)

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 _FIRST_CHARACTER, _MORE, _SIGN, _BITS = 48, 32, 16, 5
 _MOST_CHARACTERS = 7
-"""Of one number: five bits each, images have fewer than 2^34 pixels."""
+"""Of one number, five bits each."""
+_MOST_PIXELS = 1 << 32
+"""Of an image in pycocotools."""
 _BYTES_AT_ONCE = 1 << 20
 
 
@@ -25,12 +27,15 @@ def check_run_lengths(counts: NDArray[np.uint8], lengths: NDArray[np.integer], s
     """
     if (lengths < 1).any() or (sizes < 1).any():
         raise ValueError("a mask has no content")
+    pixels = sizes.astype(np.int64).prod(axis=1)
+    if (pixels >= _MOST_PIXELS).any():
+        raise ValueError(f"mask {int(np.argmax(pixels >= _MOST_PIXELS))} is too large")
     ends = np.cumsum(lengths, dtype=np.int64)
     if (int(ends[-1]) if len(ends) else 0) != len(counts):
         raise ValueError(f"masks have {len(counts)} characters instead of {int(ends[-1]) if len(ends) else 0}")
     for first, last in _chunks(ends):
         begin = int(ends[first] - lengths[first])
-        wrong = _wrong(counts[begin : int(ends[last - 1])], lengths[first:last].astype(np.int64), sizes[first:last])
+        wrong = _wrong(counts[begin : int(ends[last - 1])], lengths[first:last].astype(np.int64), pixels[first:last])
         if wrong.any():
             raise ValueError(f"mask {first + int(np.flatnonzero(wrong)[0])} does not cover its image")
 
@@ -45,7 +50,7 @@ def _chunks(ends: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
         first = last
 
 
-def _wrong(characters: NDArray[np.uint8], lengths: NDArray[np.int64], sizes: NDArray[np.integer]) -> NDArray[np.bool_]:
+def _wrong(characters: NDArray[np.uint8], lengths: NDArray[np.int64], pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which masks are wrong, bool `(n,)`."""
     groups = characters.astype(np.int64) - _FIRST_CHARACTER
     ends = np.cumsum(lengths)
@@ -70,9 +75,10 @@ def _wrong(characters: NDArray[np.uint8], lengths: NDArray[np.int64], sizes: NDA
     index = np.arange(len(numbers)) - np.repeat(np.cumsum(per_mask) - per_mask, per_mask)
     odd, even = index % 2 == 1, (index % 2 == 0) & (index > 0)
     runs = np.where(odd, _sums(numbers * odd, per_mask), np.where(even, _sums(numbers * even, per_mask), numbers))
-    wrong |= np.bincount(mask_of_number[runs < 0], minlength=len(lengths)) > 0
-    starts = np.cumsum(per_mask) - per_mask
-    return wrong | (np.add.reduceat(runs, starts) != sizes.astype(np.int64).prod(axis=1))
+    # No run is longer than its image, so that no sum can overflow.
+    beyond = (runs < 0) | (runs > pixels[mask_of_number])
+    wrong |= np.bincount(mask_of_number[beyond], minlength=len(lengths)) > 0
+    return wrong | (np.add.reduceat(runs, np.cumsum(per_mask) - per_mask) != pixels)
 
 
 def _sums(values: NDArray[np.int64], per_mask: NDArray[np.int64]) -> NDArray[np.int64]:

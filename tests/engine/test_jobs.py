@@ -80,5 +80,6 @@ def test_a_vision_transformer_is_trained_and_found_again(
     (again,) = run_all([Plan(settings, 0)], context)
     assert again.path == run.path
     (scored,) = score_weights(settings, run.weights_file, "val", context)
+    assert records.prediction is not None
     assert np.array_equal(scored.evaluation.records["prediction"], records.prediction)
     assert list(scored.latency) == ["latency_ms_per_image"]

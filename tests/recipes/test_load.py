@@ -41,6 +41,34 @@ def test_minimal_recipe(write: Callable[..., str]) -> None:
         ("kind: table", "kind: tabel", ":3: kind = 'tabel': must be 'table' or 'figure' — did you mean 'table'?"),
         ("kind: table", "kind: figure", "needs the key 'figure'"),
         ("kind: table", "kind: table\nfigure: skips", "belongs to recipes of kind 'figure'"),
+        (
+            "kind: table",
+            "kind: figure\nfigure: curves",
+            "the key 'axes' belongs to figures of kind 'curves' or 'tradeoff'",
+        ),
+        (
+            "kind: table",
+            "kind: table\naxes: {horizontal: epoch, vertical: box_ap_percent}",
+            "the key 'axes' belongs to",
+        ),
+        ("kind: table", "kind: table\ngroups: [{label: A, rows: [dynamic]}]", "the key 'groups' belongs to"),
+        (
+            "kind: table",
+            "kind: figure\nfigure: curves\naxes: {horizontal: gmacs_mean, vertical: box_ap_percent}",
+            "the horizontal axis is 'epoch' in figures of kind 'curves'",
+        ),
+        (
+            "kind: table",
+            "kind: figure\nfigure: tradeoff\naxes: {horizontal: epoch, vertical: box_ap_percent}",
+            "the horizontal axis is 'epoch' in figures of kind 'curves'",
+        ),
+        (
+            "kind: table",
+            "kind: figure\nfigure: tradeoff\naxes: {horizontal: gmacs_mean, vertical: box_ap_percent}\n"
+            "groups: [{label: A, rows: [dynamc]}]",
+            "no row 'dynamc', of which group 'A' speaks",
+        ),
+        ("kind: table", "kind: table\ncounted_at_px: [800]", ":4: counted_at_px = [800]: must have at least 2 items"),
         ("schema_version: 1", "schema_version: 2", ":1: schema_version = 2: must be 1"),
         ("smoke: {}", "smoke: {seeds: []}", ":8: profiles.smoke.seeds = []: must have at least 1 item"),
         ("smoke: {}", "smoke: {seeds: [1, 1]}", ":8: profiles.smoke: a seed stands twice"),
@@ -69,6 +97,16 @@ def test_wrong_values_are_named_with_line_and_what_is_allowed(
     write: Callable[..., str], old: str, new: str, expected: str
 ) -> None:
     assert expected in _refused(write((old, new)))
+
+
+def test_printed_figures_keep_their_decimals(write: Callable[..., str]) -> None:
+    row = '    label: "Dynamic"\n'
+    figures = "    printed: {gmacs: 239, params_m: 66.0, box_ap_percent: 39, box_ap_difference: -1}\n"
+    printed = load_recipe(write((row, row + figures))).recipe.rows[0].printed
+    assert repr((printed.gmacs, printed.params_m)) == "(239, 66.0)"
+    assert repr((printed.box_ap_percent, printed.box_ap_difference)) == "(39, -1)"
+    for wrong in ("gmacs: 0", "gmacs: true", "gmacs: '239'", "box_ap_percent: -1"):
+        assert "rows[0].printed." in _refused(write((row, row + f"    printed: {{{wrong}}}\n")))
 
 
 def test_profiles_of_a_row_and_unknown_profiles(write: Callable[..., str]) -> None:
@@ -112,7 +150,8 @@ def test_short_names_and_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("table6", "unknown recipe 'table6' — did you mean 'dit/table6'?"),
+        ("table6", "unknown recipe 'table6' — did you mean 'dit/table6' or 'pvt/table6'?"),
+        ("table7", "unknown recipe 'table7' — did you mean 'dit/table7'?"),
         ("dit/tabel6", "unknown recipe 'dit/tabel6' — did you mean 'dit/table6'?"),
         ("nothing/like/it.yaml", "no such recipe file: nothing/like/it.yaml — no folder nothing/like"),
     ],

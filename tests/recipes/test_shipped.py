@@ -40,7 +40,8 @@ def test_every_row_resolves_in_every_profile(name: str) -> None:
     assert profiles_of(loaded) == expected
     for profile in expected:
         for row in resolve_rows(loaded, [], profile):
-            assert row.settings.data.dataset == ("imagenet" if profile == "paper" else "digit_scenes")
+            full = {"classification": "imagenet", "detection": "coco"}[row.settings.task]
+            assert row.settings.data.dataset == (full if profile == "paper" else "digit_scenes")
 
 
 @pytest.mark.parametrize("name", PRINTED)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from dit_bench.recipes.load import load_recipe
 from dit_bench.recipes.resolve import ResolvedRow, resolve
-from dit_bench.report.from_runs import table_spec
+from dit_bench.report.from_runs import on_other_images, table_spec
 from dit_bench.report.printed_accuracy import changed_settings, compare_with_print
 
 
@@ -111,3 +113,29 @@ def test_what_a_command_line_changed_is_named() -> None:
 def test_a_table_of_changed_settings_is_not_comparable() -> None:
     assert table_spec(row_of().recipe, [row_of()], "").comparable
     assert not table_spec(row_of().recipe, [row_of("optimiser.epochs=7")], "").comparable
+
+
+def test_it_matters_whether_a_row_starts_from_weights_not_where_they_lie() -> None:
+    def changed(override: str, recipe: str = "pvt/table3", row: str = "pvt-small-1x") -> list[str]:
+        return changed_settings(resolve(load_recipe(recipe), row, "paper", [override]))
+
+    assert changed("model.init_weights=elsewhere/pvt.safetensors") == []
+    assert changed("model.init_weights=null") == ["model.init_weights = None (paper's profile: given)"]
+    classifier = changed("model.init_weights=any.safetensors", "dit/table8", "neither")
+    assert classifier == ["model.init_weights = given (paper's profile: None)"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "row", "images"), [("dit/table8", "neither", 50_000), ("pvt/table6", "pvt-small", 5_000)]
+)
+def test_results_on_other_images_are_found(recipe: str, row: str, images: int) -> None:
+    class Store:
+        def __init__(self, num_images: int | None):
+            self.run = None if num_images is None else SimpleNamespace(record=SimpleNamespace(num_images=num_images))
+
+        def find(self, settings: Any, seed: int) -> Any:
+            return self.run
+
+    rows = [resolve(load_recipe(recipe), row, "paper")]
+    found = [on_other_images(rows, cast("Any", Store(count))) for count in (images, images - 1, None)]
+    assert found == [False, True, False]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from rich.console import Console
@@ -25,6 +25,7 @@ from dit_bench.report.table import build_table
 class Count:
     image_size: tuple[int, int] = (224, 224)
     params_total: int | None = None
+    params_trainable: int | None = None
     macs: dict[str, int] = field(default_factory=dict)
     paths: dict[str, int] = field(default_factory=dict)
     path_as_printed: str | None = None
@@ -102,6 +103,40 @@ def test_a_static_row_is_judged_by_its_own_convention(table: Table) -> None:
     assert (plain["gmacs"], plain["gmacs_verdict"]) == ("7.801", "within one unit")
 
 
+def test_frozen_parameters_count_where_the_paper_counts_them() -> None:
+    count = replace(COUNTS["resnet101"], params_trainable=44_323_816)
+    counts = COUNTS | {"resnet101": count}
+    rows = [replace(row, params_convention="trainable") if row.id == "resnet101" else row for row in SPEC.rows]
+    assert texts(static_table(SPEC, {}, counts), "resnet101")["params_m"] == "44.549"
+    trained = static_table(replace(SPEC, rows=rows), {}, counts)
+    assert texts(trained, "resnet101")["params_m"] == "44.324"
+    assert any("frozen stages" in note for note in trained.notes)
+
+
+def test_what_a_paper_does_not_print_has_no_columns() -> None:
+    printed = {"params_m": {"gmacs"}, "gmacs": {"params_m"}}
+    for kept, dropped in printed.items():
+        rows = [
+            replace(row, printed={key: value for key, value in row.printed.items() if key not in dropped})
+            for row in SPEC.rows
+        ]
+        keys = [column.key for column in static_table(replace(SPEC, rows=rows), {}, COUNTS).columns]
+        assert f"static_printed_{kept}" in keys
+        assert not {f"static_printed_{key}" for key in dropped} & set(keys)
+        assert {"static_params_m", "static_matmul_gmacs"} < set(keys)
+
+
+def test_conventions_without_attention_are_explained_and_rounded_as_mmcv_does() -> None:
+    row = RowSpec("resnet101", "ResNet101", PRINTED, convention="mmcv-no-attention")
+    macs = COUNTS["resnet101"].macs | {"mmcv-no-attention": 7_845_100_000}
+    counts = {"resnet101": replace(COUNTS["resnet101"], macs=macs)}
+    table = static_table(replace(SPEC, rows=[row], one_input_size=False), {}, counts)
+    assert texts(table, "resnet101")["gmacs_verdict"] == "match"
+    assert any(note.startswith("no-attention:") for note in table.notes)
+    assert any("synchronised batch norms" in note for note in table.notes)
+    assert not any(note.startswith("no-attention:") for note in static_table(SPEC, {}, COUNTS).notes)
+
+
 def test_a_routed_row_waits_for_its_runs(table: Table) -> None:
     row = texts(table, "dit")
     assert (row["gmacs"], row["gmacs_verdict"]) == ("target 3.825", "no data")
@@ -169,8 +204,6 @@ def test_every_format_has_every_row(with_runs: bool) -> None:
 
 
 def test_rows_at_other_sizes_have_no_print() -> None:
-    from dataclasses import replace
-
     table = static_table(replace(SPEC, comparable=False), {}, COUNTS)
     keys = {column.key for column in table.columns if column.section == "static"}
     assert keys == {"label", "static_params_m", "static_matmul_gmacs"}

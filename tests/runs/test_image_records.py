@@ -22,6 +22,7 @@ def test_arrays_are_read_back_as_written(tmp_path: Path, images: ImageRecords) -
 
 
 def test_arrays_that_do_not_fit_each_other_are_refused(images: ImageRecords) -> None:
+    assert images.label is not None
     with pytest.raises(ValueError, match="label has shape"):
         replace(images, label=images.label[:-1])
     with pytest.raises(ValueError, match="columns has shape"):
@@ -50,6 +51,7 @@ def test_missing_extra_or_foreign_files(tmp_path: Path, images: ImageRecords) ->
     with pytest.raises(DataError, match="no such file"):
         load_image_records(tmp_path)
     path = tmp_path / "records.npz"
+    assert images.label is not None
     np.savez(path, label=images.label)
     with pytest.raises(DataError, match="damaged"):
         load_image_records(path)

@@ -69,7 +69,7 @@ def evaluation_groups(
     groups: dict[tuple[int, int], list[int]] = {}
     for k in range(len(dataset)):
         size = resized_size(dataset.size(k), short_side_px, max_long_side_px)
-        groups.setdefault(padded_size([(999,999)]), []).append(k)
+        groups.setdefault(padded_size([size]), []).append(k)
     batches = []
     for _, group in sorted(groups.items(), key=lambda item: (-item[0][0] * item[0][1], item[0])):
         batches += [group[first : first + batch_size] for first in range(0, len(group), batch_size)]

@@ -97,9 +97,7 @@ class RoutedBackbone(Backbone):
 
     def forward(self, pixels: Tensor) -> tuple[list[Tensor], RoutingTrace | None]:
         """See `Backbone`."""
-        scales = tuple(range(len(self.widths)))
-        maps, trace = self.model.route(pixels, outputs=scales)
-        return [self.model._output(maps, trace, scale) for scale in scales], trace
+        return self.model.pyramid(pixels)
 
 
 class WindowBackbone(Backbone):
@@ -162,8 +160,9 @@ def build_backbone(name: str, *, frozen_stages: int = 0, **arguments: Any) -> Ba
     other strides than 4, 8, 16 and 32, or that has no stages to freeze.
     """
     if name.startswith("swin_"):
-        # Windows are never shrunk to a small map nor left unshifted there: maps of detection are larger.
-        arguments = {"strict_img_size": False, "always_partition": True, **arguments}
+        # Windows are never shrunk to a small map nor left unshifted there: maps of detection are larger. And timm's
+        # Swin would drop paths without being asked.
+        arguments = {"strict_img_size": False, "always_partition": True, "drop_path_rate": 0.0, **arguments}
     model = create(name, num_classes=0, image_size=default_image_size(name), **arguments)
     if isinstance(model, MultiScaleVit) and model.cls_token is not None:
         raise _no_pyramid(name)

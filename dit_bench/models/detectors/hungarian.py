@@ -20,7 +20,7 @@ def assign(costs: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     the device at once: give as many of them as there are. Raises NonFiniteLossError for a cost that is not a number or
     infinite.
     """
-    fetched = torch.cat([cost.detach().double().flatten() for cost in costs]).cpu()
+    fetched = torch.cat([cost.detach().float().flatten() for cost in costs]).cpu()
     if not bool(fetched.isfinite().all()):
         raise NonFiniteLossError(
             f"{int((~fetched.isfinite()).sum())} of {fetched.numel()} costs of matching predictions with objects are "

@@ -98,9 +98,9 @@ def _relative(table: Tensor, queries: int, keys: int) -> Tensor:
     if len(table) != distances:
         table = F.interpolate(table.T.unsqueeze(0), size=distances, mode="linear").squeeze(0).T
     query_step, key_step = max(keys / queries, 1.0), max(queries / keys, 1.0)
-    query, key = torch.arange(queries) * query_step, torch.arange(keys) * key_step
-    index = (query[:, None] - key + (keys - 1) * key_step).long()
-    return table[index.to(table.device)]
+    query = torch.arange(queries, device=table.device) * query_step
+    key = torch.arange(keys, device=table.device) * key_step
+    return table[(query[:, None] - key + (keys - 1) * key_step).long()]
 
 
 def _cut(cells: Tensor, window: int) -> Tensor:

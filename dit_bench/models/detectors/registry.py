@@ -29,7 +29,7 @@ PUBLISHED_WIDTHS: dict[str, dict[str, int]] = {
     "cascade_mask_rcnn": {"channels": 256, "fc_width": 1024},
     "sparse_rcnn": {"width": 256, "dynamic_width": 64, "ffn_width": 2048},
     "detr": {"width": 256, "ffn_width": 2048},
-    **dict.fromkeys(("retinanet", "atss", "gfl"), {"channels": 256}),
+    **{name: {"channels": 256} for name in ("retinanet", "atss", "gfl")},
 }
 """The widths of each detector by the names of its constructor's options."""
 

@@ -61,8 +61,7 @@ class FocalClassTerm:
 
     def loss(self, logits: Tensor, labels: Tensor, num_positives: Tensor) -> Tensor:
         """Sum of the focal losses over the number of positives."""
-        # Class 0 of the shifted labels is "no object": all zero without it.
-        onehot = functional.one_hot(labels - NO_OBJECT, logits.shape[1] + 1)[:, 1:]
+        onehot = labels[:, None] == torch.arange(logits.shape[1], device=logits.device)
         return focal_loss_sum(logits, onehot, self.alpha, self.gamma) / num_positives
 
 

@@ -27,8 +27,8 @@ def window_maps(model: SwinTransformer, pixels: Tensor) -> list[Tensor]:
         mask = None
         for block in stage.blocks:
             if mask is None and any(block.shift_size):
-                mask = _shift_mask(_whole_windows(tokens, block.window_size), block.window_size, block.shift_size)
-                mask = mask.to(tokens.device, tokens.dtype)
+                whole = _whole_windows(tokens, block.window_size)
+                mask = _shift_mask(whole, block.window_size, block.shift_size, tokens.device).to(tokens.dtype)
             tokens = tokens + block.drop_path1(_attend(block, block.norm1(tokens), mask))
             tokens = tokens + block.drop_path2(block.mlp(block.norm2(tokens)))
         maps.append(tokens)
@@ -57,7 +57,7 @@ def _whole_windows(tokens: Tensor, window: Grid) -> Grid:
     return -(-height // window[0]) * window[0], -(-width // window[1]) * window[1]
 
 
-def _shift_mask(grid: Grid, window: Grid, shift: Grid) -> Tensor:
+def _shift_mask(grid: Grid, window: Grid, shift: Grid, device: torch.device) -> Tensor:
     """What is added to the scores inside each shifted window: 0 between neighbours, −100 across the map's borders.
 
     Returns `(windows, M², M²)`. Rolled by the shift, the rows from −shift on come from the opposite border, and so do
@@ -65,7 +65,7 @@ def _shift_mask(grid: Grid, window: Grid, shift: Grid) -> Tensor:
     """
 
     def region(side: int, window_side: int, shift_side: int) -> Tensor:
-        position = torch.arange(side)
+        position = torch.arange(side, device=device)
         return (position >= side - window_side).int() + (position >= side - shift_side).int()
 
     rows, columns = (region(*sides) for sides in zip(grid, window, shift, strict=True))

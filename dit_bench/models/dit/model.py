@@ -155,6 +155,12 @@ class DiT(nn.Module):
         normed = self.grid.norms[scale](maps[scale])
         return normed.transpose(1, 2).unflatten(2, trace.grids[scale])
 
+    def pyramid(self, images: Tensor) -> tuple[list[Tensor], RoutingTrace]:
+        """The normalised maps `(B, C_i, h_i, w_i)` of all scales, and the decisions, for images `(B, 3, H, W)`."""
+        scales = tuple(range(self.grid.num_scales))
+        maps, trace = self.route(images, outputs=scales)
+        return [self._output(maps, trace, scale) for scale in scales], trace
+
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
         """Pool and classify `(B, C, h, w)`."""
         if self.global_pool:

@@ -105,6 +105,8 @@ def _box_problem(box: Any) -> str | None:
 
 
 def _mask_problem(mask: Any, size: Grid) -> str | None:
+    if not isinstance(mask, Mapping) or not isinstance(mask.get("counts"), (str, bytes)) or "size" not in mask:
+        return "segmentation is not compressed run lengths"
     if tuple(mask["size"]) != size:
         return f"mask of {mask['size'][0]}x{mask['size'][1]} pixels, the image has {size[0]}x{size[1]}"
     return None

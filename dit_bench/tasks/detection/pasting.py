@@ -3,7 +3,7 @@
 A detector gives, for each detection, probabilities on a regular grid over its box. The grid's cell (r, c) stands for
 the point at its centre; between the centres the probability is interpolated linearly, beyond the outermost ones it
 falls to zero half a cell outside of the box. A pixel belongs to the mask where the probability at its centre reaches
-the threshold: this is what mmdetection's pasting computes with `grid_sample`.
+one half: this is what mmdetection's pasting computes with `grid_sample`.
 """
 
 from __future__ import annotations
@@ -22,25 +22,21 @@ _MASKS_AT_ONCE = 128
 """pycocotools 2.0.11 cannot measure more than 255 in one call."""
 
 
-def paste_masks(
-    probabilities: NDArray[np.floating], boxes: NDArray[np.floating], size: Grid, threshold: float = THRESHOLD
-) -> NDArray[np.bool_]:
+def paste_masks(probabilities: NDArray[np.floating], boxes: NDArray[np.floating], size: Grid) -> NDArray[np.bool_]:
     """Masks bool `(n, H, W)` of an image of that size, from grids `(n, s, s)` over boxes `(n, 4)` x1, y1, x2, y2."""
     masks = np.zeros((len(boxes), *size), np.bool_)
     for mask, grid, box in zip(masks, probabilities, boxes, strict=True):
-        _paste(mask, grid, box, threshold)
+        _paste(mask, grid, box)
     return masks
 
 
-def encode_masks(
-    probabilities: NDArray[np.floating], boxes: NDArray[np.floating], size: Grid, threshold: float = THRESHOLD
-) -> list[dict[str, Any]]:
+def encode_masks(probabilities: NDArray[np.floating], boxes: NDArray[np.floating], size: Grid) -> list[dict[str, Any]]:
     """The masks of `paste_masks` as COCO's compressed run lengths: `size` [H, W] and `counts`, text for JSON."""
     # One canvas for all, in the order of the run lengths; each detection wipes its own window again.
     canvas = np.zeros(size, np.uint8, order="F")
     encoded = []
     for grid, box in zip(probabilities, boxes, strict=True):
-        window = _paste(canvas, grid, box, threshold)
+        window = _paste(canvas, grid, box)
         encoded.append(as_run_lengths(canvas))
         canvas[window] = 0
     return encoded
@@ -67,9 +63,7 @@ def mask_areas(run_lengths: Sequence[dict[str, Any]]) -> list[float]:
     return areas
 
 
-def _paste(
-    mask: NDArray[Any], grid: NDArray[np.floating], box: NDArray[np.floating], threshold: float
-) -> tuple[slice, slice]:
+def _paste(mask: NDArray[Any], grid: NDArray[np.floating], box: NDArray[np.floating]) -> tuple[slice, slice]:
     """Set a mask's pixels inside a box, and return the window that was written; all others keep their value."""
     height, width = mask.shape
     left, top, right, bottom = (float(edge) for edge in box)
@@ -77,7 +71,7 @@ def _paste(
     if rows.stop > rows.start and columns.stop > columns.start:
         down, across = _weights(top, bottom, rows, grid.shape[0]), _weights(left, right, columns, grid.shape[1])
         # Transposed, so that the columns of the image are contiguous as in the canvas of the run lengths.
-        mask[rows, columns] = (across @ (grid.T.astype(np.float64) @ down.T) >= threshold).T
+        mask[rows, columns] = (across @ (grid.T.astype(np.float64) @ down.T) >= THRESHOLD).T
     return rows, columns
 
 

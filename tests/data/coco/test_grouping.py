@@ -21,11 +21,13 @@ def test_padded_sides_are_multiples_of_32(sizes, expected):
     assert padded_size(sizes) == expected
 
 
-def test_square_images_count_as_high(many):
+def test_square_images_count_as_high(many, monkeypatch):
     train = CocoSet(many, "train", training=True)
     wide = is_wide(train)
     assert wide.sum() == 13
     assert [bool(flag) for flag in wide] == [train.read(k).shape[1] > train.read(k).shape[0] for k in range(19)]
+    monkeypatch.setattr(train, "size", lambda _: (50, 50))
+    assert not is_wide(train).any()
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 5, 6, 19])

@@ -90,9 +90,10 @@ def test_whole_factors_repeat_mask_pixels():
 
 
 def test_a_box_as_large_as_the_picture_stays_inside():
-    before = Picture(np.zeros((427, 640, 3), np.uint8), np.array([[0.0, 0, 640, 427]]), np.zeros(1, int), None)
-    after = resize(before, 800, 1333)
-    assert after.boxes.tolist() == [[0, 0, 1199, 800]]
+    """1399 · (1022 / 1399) is a little more than 1022 in floating point."""
+    before = Picture(np.zeros((1399, 1399, 3), np.uint8), np.array([[0.0, 0, 1399, 1399]]), np.zeros(1, int), None)
+    assert 1399 * (1022 / 1399) > 1022
+    assert resize(before, 1022, 1333).boxes.tolist() == [[0, 0, 1022, 1022]]
 
 
 def test_mirrored_masks_have_the_mirrored_boxes():

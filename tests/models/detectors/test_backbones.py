@@ -154,6 +154,21 @@ def test_dits_gates_are_kept_from_weight_decay() -> None:
     assert _routed("diagonal").no_weight_decay() == set()
 
 
-def test_arguments_reach_the_model() -> None:
-    rates = [module.drop_prob for module in _routed("diagonal").modules() if isinstance(module, DropPath)]
-    assert max(rates, default=0.0) == pytest.approx(0.1)
+def _largest_drop_path(backbone: Backbone) -> float:
+    return max((float(module.drop_prob) for module in backbone.modules() if isinstance(module, DropPath)), default=0.0)
+
+
+def test_paths_are_dropped_only_on_request() -> None:
+    assert _largest_drop_path(_routed("diagonal")) == pytest.approx(0.1)
+    with torch.device("meta"):
+        for name in ("pvt_v2_nano", "swin_tiny_patch4_window7_224", "convnext_atto", "mvitv2_tiny"):
+            assert _largest_drop_path(build_backbone(name)) == 0
+            assert _largest_drop_path(build_backbone(name, drop_path_rate=0.2)) == pytest.approx(0.2)
+
+
+def test_swin_shifts_every_second_block_at_every_scale() -> None:
+    with torch.device("meta"):
+        model: Any = build_backbone("swin_tiny_patch4_window7_224").model
+    for stage in model.layers:
+        assert [block.window_size for block in stage.blocks] == [(7, 7)] * len(stage.blocks)
+        assert [block.shift_size for block in stage.blocks] == [(0, 0), (3, 3)] * (len(stage.blocks) // 2)

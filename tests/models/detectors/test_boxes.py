@@ -56,9 +56,10 @@ def test_clipping() -> None:
 
 def test_half_precision_is_decoded_in_float32() -> None:
     references = torch.tensor([[1000.3, 700.7, 1033.1, 750.9]])
-    boxes = decode_deltas(torch.zeros(1, 4, dtype=torch.bfloat16), references)
+    deltas = torch.tensor([[0.3, -0.7, 0.6, 0.1]], dtype=torch.bfloat16)
+    boxes = decode_deltas(deltas, references, (0.1, 0.1, 0.2, 0.2))
     assert boxes.dtype == torch.float32
-    torch.testing.assert_close(boxes, references)
+    assert torch.equal(boxes, decode_deltas(deltas.float(), references, (0.1, 0.1, 0.2, 0.2)))
 
 
 def test_paired_iou_is_the_diagonal() -> None:

@@ -159,12 +159,15 @@ def test_gfl_losses_anchor_by_anchor() -> None:
     assert terms == pytest.approx({**expected, "distribution": 0.25 * spread / weight_sum}, rel=1e-4)
 
 
-def test_weights_of_gfls_boxes_carry_no_gradient_to_the_scores() -> None:
-    detector, maps, images = make_case(GFL)
-    terms = detector.losses(maps, images, make_objects())
-    (terms["box"] + terms["distribution"]).backward()
-    assert detector.class_output.weight.grad is None or not detector.class_output.weight.grad.any()
-    assert detector.box_output.weight.grad is not None
+def test_gfls_qualities_and_weights_are_constants_to_the_gradient() -> None:
+    """Class scores are not raised to weigh boxes more, nor boxes moved to meet their scores."""
+    for names, untouched in ((("box", "distribution"), "class_output"), (("classification",), "box_output")):
+        detector, maps, images = make_case(GFL)
+        terms = detector.losses(maps, images, make_objects())
+        torch.stack([terms[name] for name in names]).sum().backward()
+        for output in ("class_output", "box_output"):
+            grad = getattr(detector, output).weight.grad
+            assert (grad is None or not grad.any()) == (output == untouched)
 
 
 def test_centerness_by_hand() -> None:

@@ -70,6 +70,16 @@ def test_more_padding_changes_nothing() -> None:
     assert (changed.boxes - other.boxes).abs().max() > 0.1
 
 
+def test_autocast_leaves_the_boxes_in_full_precision() -> None:
+    """A rounded logit would move the sides of a 1333 px wide image's boxes by pixels."""
+    detector, found, sizes = _tiny(), torch.randn(1, 7, 16), [(800, 1333)]
+    expected = detector._predict(found, sizes)
+    with torch.autocast("cpu", torch.bfloat16):
+        predicted = detector._predict(found, sizes)
+    assert predicted.logits.dtype == torch.bfloat16
+    assert torch.equal(predicted.boxes, expected.boxes)
+
+
 def test_background_is_no_detection() -> None:
     """Every query gives its best class, however likely the background is; boxes are relative to the image."""
     detector = _tiny()

@@ -100,6 +100,14 @@ def test_all_references_that_tie_learn_the_object_and_the_last_object_wins() -> 
     assert picky.tolist() == [0, NEGATIVE, NEGATIVE]
 
 
+def test_thresholds_belong_to_the_upper_side() -> None:
+    """An IoU of exactly 0.5 is positive, of exactly 0.4 not negative."""
+    references = torch.tensor([[0.0, 0, 10, 5], [0, 0, 10, 4], [0, 0, 10, 3]])
+    boxes = torch.tensor([[0.0, 0, 10, 10]])
+    found = match_by_iou(boxes, references, positive=0.5, negative=0.4, min_positive=0.0, low_quality=False)
+    assert found.tolist() == [0, IGNORED, NEGATIVE]
+
+
 def test_equals_torchvision_without_low_quality_matches() -> None:
     references = torch.cat(AnchorGrid([8, 16], octave_base_scale=3, ratios=(0.5, 1.0))([(12, 12), (6, 6)], "cpu"))
     boxes = random_boxes(9, 96, 11)
@@ -148,6 +156,16 @@ def test_atss_centres_must_lie_inside() -> None:
     assert (match_atss(barely, levels, topk=4) >= 0).sum() == 1
     on_border = torch.tensor([[8.0 - 0.005, 8.0 - 0.005, 15, 15]])
     assert (match_atss(on_border, levels, topk=4) >= 0).sum() == 0
+
+
+def test_atss_deviation_is_the_unbiased_one() -> None:
+    """IoUs 0.879, 0.727, 0.559: mean 0.722 and unbiased deviation 0.160 make 0.882, the biased 0.131 would 0.852.
+
+    With the object in the middle, 0.879 and twice 0.727 make 0.865.
+    """
+    levels = AnchorGrid([8], octave_base_scale=8)([(1, 3)], "cpu")
+    assert match_atss(torch.tensor([[-30.0, -30, 30, 30]]), levels).tolist() == [NEGATIVE] * 3
+    assert match_atss(torch.tensor([[-22.0, -30, 38, 30]]), levels).tolist() == [NEGATIVE, 0, NEGATIVE]
 
 
 def test_atss_gives_a_contested_anchor_to_the_highest_iou() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -34,7 +36,7 @@ class MeanOfMaps(Detector):
 
 def _network(name: str = "dit_nano", variant: str = "dynamic") -> DetectionNetwork:
     torch.manual_seed(0)
-    arguments = {"routing": RoutingOptions(variant=variant)} if name.startswith("dit_") else {}
+    arguments: dict[str, Any] = {"routing": RoutingOptions(variant=variant)} if name.startswith("dit_") else {}
     backbone = build_backbone(name, **arguments)
     return DetectionNetwork(backbone, MeanOfMaps(backbone.widths, 3))
 

@@ -54,7 +54,7 @@ def test_pooled_features_are_those_of_torchvision_moved_by_half_a_cell(side: int
 
 
 def test_a_bin_of_a_map_of_positions_is_its_centre() -> None:
-    """A map that holds each cell's own x and y in pixels, and the number of its image and level, gives the bins' own."""
+    """A map of each cell's own x and y in pixels, and of its image's and level's numbers, gives the bins' own."""
     height, width, images = 256, 512, 2
     maps = []
     for number, stride in enumerate(STRIDES):
@@ -83,3 +83,13 @@ def test_no_boxes_at_all() -> None:
     assert pooled.shape == (0, 3, 14, 14)
     pooled.sum().backward()
     assert maps[0].grad is not None
+
+
+def test_half_precision_maps_are_pooled_at_exact_positions() -> None:
+    torch.manual_seed(0)
+    maps = [torch.randn(1, 3, 512 // stride, 512 // stride).bfloat16() for stride in STRIDES]
+    boxes = [random_boxes(20, 512, 512, 8)]
+    expected = pool_regions([level.float() for level in maps], boxes, 7)
+    assert torch.equal(pool_regions(maps, boxes, 7), expected)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(pool_regions(maps, boxes, 7), expected)

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torchvision.ops import clip_boxes_to_image, roi_align
 
 from dit_bench.cost.census import Census, take_census
 from dit_bench.cost.conventions import MATMUL, MMCV_LAYERNORM, convention_macs, without_attention
@@ -175,4 +176,31 @@ def test_a_proposal_may_be_found_in_several_classes() -> None:
         assert found.labels.tolist() == [1] * 5 + [2] * 2
         expected = torch.tensor([2.0] * 5 + [1.0] * 2).sigmoid()
         torch.testing.assert_close(found.scores, expected)
-    assert [len(found.scores) for found in _tiny().detect(_maps(), IMAGES)] == [15, 15]
+
+
+@torch.no_grad()
+def test_detections_are_pairs_of_the_last_stage() -> None:
+    """With fewer pairs than `max_detections` all of them, each with its proposal's box."""
+    detector, maps = _tiny(), _maps()
+    last = detector._refine(maps, IMAGES.sizes)[-1]
+    for image, found in enumerate(detector.detect(maps, IMAGES)):
+        scores = last.logits[image].sigmoid()
+        pairs = sorted(((n, k) for n in range(5) for k in range(3)), key=lambda pair: -scores[pair].item())
+        assert found.labels.tolist() == [label for _, label in pairs]
+        assert found.scores.tolist() == [scores[pair].item() for pair in pairs]
+        boxes = clip_boxes_to_image(last.boxes[image], IMAGES.sizes[image])
+        torch.testing.assert_close(found.boxes, boxes[[proposal for proposal, _ in pairs]])
+
+
+@torch.no_grad()
+def test_a_stage_sees_the_pixels_of_the_boxes_before_it() -> None:
+    """All boxes here belong to the finest level; 7 x 7 bins of 2 x 2 samples, aligned."""
+    detector, maps = _tiny(), _maps()
+    seen: list[torch.Tensor] = []
+    for stage in detector.stages:
+        stage.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1]))
+    boxes = detector._refine(maps, IMAGES.sizes)[0].boxes
+    whole = torch.tensor([[[0.0, 0, width, height]] * 5 for height, width in IMAGES.sizes])
+    for pooled, of_stage in zip(seen, (whole, boxes), strict=True):
+        expected = roi_align(detector.neck(maps)[0], list(of_stage), 7, 0.25, sampling_ratio=2, aligned=True)
+        torch.testing.assert_close(pooled, expected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,8 +12,11 @@ from torchvision.ops import box_iou, roi_align
 
 from dit_bench.cost.census import take_census
 from dit_bench.cost.conventions import MMCV_LAYERNORM, convention_macs
+from dit_bench.models.detectors.box_head import BoxPredictions
 from dit_bench.models.detectors.cascade_mask_rcnn import CascadeMaskRCNN
 from dit_bench.models.detectors.mask_rcnn import MaskRCNN
+from dit_bench.models.detectors.roi_training import TrainingBatch
+from dit_bench.models.detectors.rpn import ProposalLimits, RegionProposals, ScoredAnchors
 from dit_bench.models.detectors.structures import Detections, Objects, PaddedImages
 from dit_bench.models.detectors.two_stage import TwoStageDetector
 
@@ -45,6 +50,51 @@ def test_published_parameters_and_macs(
     assert census.without_formula == 0
 
 
+@pytest.mark.parametrize(
+    ("cls", "outside", "beta", "low_quality", "training_proposals"),
+    [(MaskRCNN, True, 0.0, [True], 1000), (CascadeMaskRCNN, False, 1 / 9, [False] * 3, 2000)],
+)
+def test_settings_of_the_papers(
+    cls: type[MaskRCNN] | type[CascadeMaskRCNN],
+    outside: bool,
+    beta: float,
+    low_quality: list[bool],
+    training_proposals: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = Toy(cls)
+    proposals, sample = network.detector.proposals, network.detector._sample
+    assert (proposals.outside, proposals.beta) == (outside, beta)
+    limits: list[ProposalLimits] = []
+    asked: list[bool] = []
+
+    def propose(scored: ScoredAnchors, sizes: list[tuple[int, int]], limit: ProposalLimits) -> list[Tensor]:
+        limits.append(limit)
+        return RegionProposals.propose(proposals, scored, sizes, limit)
+
+    def sampled(*arguments: Any, low_quality: bool, **options: Any) -> TrainingBatch:
+        asked.append(low_quality)
+        return sample(*arguments, low_quality=low_quality, **options)
+
+    monkeypatch.setattr(proposals, "propose", propose)
+    monkeypatch.setattr(network.detector, "_sample", sampled)
+    images, objects = batch_of(draw([[4, 6, 28, 34]], [1], (64, 64)))
+    network.losses(images, objects)
+    network.detect(images)
+    assert limits == [ProposalLimits(2000, training_proposals), ProposalLimits(1000, 1000)]
+    assert asked == low_quality
+
+
+@BOTH
+def test_detections_of_a_class_overlap_by_half_at_most(cls: type[MaskRCNN] | type[CascadeMaskRCNN]) -> None:
+    detector = Toy(cls).detector
+    # The second overlaps the first by 0.6, the third by 0.4.
+    boxes = torch.tensor([[0.0, 0.0, 40.0, 40.0], [0.0, 0.0, 40.0, 24.0], [0.0, 0.0, 40.0, 16.0]])
+    predictions = BoxPredictions(torch.tensor([[3.0, -9, 0], [2.0, -9, 0], [1.0, -9, 0]]), torch.zeros(3, 2, 4))
+    (found,) = detector._found(predictions, [boxes], [(64, 64)], (1.0, 1.0, 1.0, 1.0))
+    torch.testing.assert_close(found.boxes, boxes[[0, 2]])
+
+
 class Toy(nn.Module):
     """A backbone of four convolutions under a detector of little width."""
 
@@ -55,7 +105,7 @@ class Toy(nn.Module):
             nn.Conv2d(3 if k == 0 else 16, 16, 7 if k == 0 else 3, 4 if k == 0 else 2, 3 if k == 0 else 1)
             for k in range(4)
         )
-        self.detector: TwoStageDetector = cls(widths, 2, channels=16, fc_width=64, regions_per_image=16)
+        self.detector: TwoStageDetector = cls(widths, 2, channels=16, fc_width=64, regions_per_image=32)
 
     def maps(self, images: PaddedImages) -> list[Tensor]:
         maps, x = [], images.pixels
@@ -92,7 +142,7 @@ def batch_of(*drawn: tuple[Tensor, Objects], side: int = 64) -> tuple[PaddedImag
 
 
 @pytest.mark.parametrize(
-    ("cls", "lr", "steps", "seed"), [(MaskRCNN, 1e-2, 140, 1), (CascadeMaskRCNN, 5e-3, 100, 0)], ids=["one", "cascade"]
+    ("cls", "lr", "steps", "seed"), [(MaskRCNN, 1e-2, 140, 1), (CascadeMaskRCNN, 8e-3, 90, 0)], ids=["one", "cascade"]
 )
 def test_learns_boxes_classes_and_masks(
     cls: type[MaskRCNN] | type[CascadeMaskRCNN], lr: float, steps: int, seed: int
@@ -145,23 +195,20 @@ def test_images_without_objects_give_finite_losses_and_whole_gradients(
 def test_half_precision_costs_no_position(cls: type[MaskRCNN] | type[CascadeMaskRCNN]) -> None:
     torch.manual_seed(0)
     network = Toy(cls)
-    images, objects = batch_of(draw([[4, 6, 28, 34], [30, 20, 60, 48]], [0, 1], (56, 64)))
-
-    def run() -> tuple[dict[str, Tensor], Detections]:
-        torch.manual_seed(1)
-        return network.train().losses(images, objects), network.detect(images)[0]
-
-    exact, _ = run()
+    network.detector.score_threshold = 0.0
+    images, objects = batch_of(draw([[4, 6, 28, 34], [30, 20, 60, 48]], [0, 1], (56, 64)), draw([], [], (64, 64)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        losses, found = run()
+        losses, found = network.losses(images, objects), network.detect(images)[0]
     assert {loss.dtype for loss in losses.values()} == {torch.float32}
-    assert torch.stack(list(losses.values())).isfinite().all()
-    # Before training the logits are next to 0 whatever the precision; the sampled regions differ a little.
-    for name, loss in losses.items():
-        assert loss.item() == pytest.approx(exact[name].item(), rel=0.3, abs=0.02), name
+    total = torch.stack(list(losses.values())).sum()
+    total.backward()
+    assert total.isfinite()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
     assert found.masks is not None
     assert {found.boxes.dtype, found.scores.dtype, found.masks.dtype} == {torch.float32}
-    torch.stack(list(losses.values())).sum().backward()
+    # Eight bits would put every coordinate from 32 px on on a multiple of a quarter.
+    inner = found.boxes[(found.boxes > 32) & (found.boxes < 56)]
+    assert (inner % 0.25 != 0).float().mean() > 0.9
 
 
 @BOTH

@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dit_bench.report.figures.routing import RoutingItem, compose_panel, draw_routing
+from dit_bench.report.figures.panels import RoutingItem, compose_panel
+from dit_bench.report.figures.routing import draw_routing
 from dit_bench.report.figures.style import SMALL
 
 RED = (200, 30, 30)

@@ -214,11 +214,14 @@ def test_detections_that_cannot_be_judged(result: dict[str, Any], message: str, 
         evaluate_detections(truth, [_found(1, 1, [0.0, 0.0, 1.0, 1.0]), result], "bbox", backend=backend)
 
 
-def test_masks_of_another_size() -> None:
+def test_masks_that_cannot_be_judged() -> None:
     mask = {"image_id": 1, "category_id": 1, "score": 0.5, "segmentation": as_run_lengths(np.ones((200, 100), bool))}
     truth = _truth((1, 1, [0.0, 0.0, 40.0, 40.0]), segmentation=as_run_lengths(np.ones((200, 200), bool)))
     with pytest.raises(DataError, match="mask of 200x100 pixels, the image has 200x200"):
         evaluate_detections(truth, [mask], "segm")
+    for other in ([[0.0, 0.0, 9.0, 0.0, 9.0, 9.0]], {"size": [200, 200], "counts": [0, 40000]}, {"counts": "PR91"}):
+        with pytest.raises(DataError, match=r"detection 0 \(image 1\): segmentation is not compressed run lengths"):
+            evaluate_detections(truth, [{**mask, "segmentation": other}], "segm")
 
 
 def test_ground_truth_that_cannot_be_judged() -> None:
