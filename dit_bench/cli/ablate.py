@@ -17,6 +17,7 @@ from dit_bench.cli.options import (
     runtime_options,
     selection,
     store_option,
+    table_files_option,
 )
 from dit_bench.cli.progress import reporting
 
@@ -28,13 +29,8 @@ if TYPE_CHECKING:
 
 @click.command("ablate", epilog=example("dit-bench ablate dit/table6 --profile smoke --out table6.md --out table6.tex"))
 @selection
-@click.option(
-    "--out",
-    "files",
-    type=click.Path(dir_okay=False, path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="Also write the table here: .md, .csv, .tex or .json; repeatable. An existing file is replaced with --force.",
+@table_files_option(
+    "Also write the table here: .md, .csv, .tex or .json; repeatable. An existing file is replaced with --force."
 )
 @click.option("--only-finished", is_flag=True, help="Run nothing: build the table from the runs that exist.")
 @runtime_options

@@ -25,6 +25,7 @@ from dit_bench.cli.options import (
     row_option,
     seed_option,
     store_option,
+    table_files_option,
     threads_option,
 )
 from dit_bench.errors import UsageError
@@ -99,14 +100,7 @@ _share = click.FloatRange(0, 1)
 @device_option
 @threads_option
 @data_dir_option
-@click.option(
-    "--out",
-    "files",
-    type=click.Path(dir_okay=False, path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="Also write the table (.md, .csv, .json); repeatable.",
-)
+@table_files_option("Also write the table (.md, .csv, .json); repeatable.")
 @click.option(
     "--plot", "plot_file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Draw real over ideal."
 )

@@ -9,6 +9,7 @@ import click
 
 from dit_bench.cli.console import print_json, print_table, say
 from dit_bench.cli.evaluate_detection import score_detectors, show_detectors
+from dit_bench.cli.evaluate_segmentation import score_segmenters, show_segmenters
 from dit_bench.cli.options import (
     debug_option,
     example,
@@ -103,13 +104,15 @@ def command(
     from dit_bench.engine.scoring import score_weights
     from dit_bench.engine.trained import trained_weights
 
-    detectors = [row for row in rows if row.settings.task == "detection"]
-    if detectors:
-        # A recipe's rows have one task.
-        refuse_options({"--protocol": protocols, "--records": records_file}, "detectors are evaluated in one way")
+    task = rows[0].settings.task  # a recipe's rows have one task
+    if task != "classification":
+        refuse_options({"--protocol": protocols, "--records": records_file}, f"task is {task}, not classification")
         with reporting() as reporter:
             context = JobContext(store, runtime, reporter)
-            show_detectors(score_detectors(detectors, context, checkpoint, split), per_class, as_json)
+            if task == "detection":
+                show_detectors(score_detectors(rows, context, checkpoint, split), per_class, as_json)
+            else:
+                show_segmenters(score_segmenters(rows, context, checkpoint, split), per_class, as_json)
         return
     results: list[tuple[TrainedWeights, Scored]] = []
     with reporting() as reporter:

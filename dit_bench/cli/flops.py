@@ -24,6 +24,7 @@ from dit_bench.cli.options import (
     runtime_options,
     seed_option,
     store_option,
+    table_files_option,
 )
 from dit_bench.errors import UsageError
 
@@ -76,13 +77,8 @@ EXAMPLES = """dit-bench flops dit/table1 --out table1.md
     show_default=True,
     help="Levels of the module tree, which is shown for a single model.",
 )
-@click.option(
-    "--out",
-    "files",
-    type=click.Path(dir_okay=False, path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="Also write the table (.md, .csv, .tex, .json), or the modules of a single model (.csv, .json); repeatable.",
+@table_files_option(
+    "Also write the table (.md, .csv, .tex, .json), or the modules of a single model (.csv, .json); repeatable."
 )
 @click.option("--force", is_flag=True, help="Replace files that exist.")
 @checkpoint_option

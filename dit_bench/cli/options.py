@@ -73,6 +73,15 @@ results_option = click.option(
     metavar="DIR",
     help="Folder of the runs.",
 )
+
+
+def table_files_option(text: str) -> Callable[[Any], Any]:
+    """--out, repeatable: the verb receives `files`. `text` says what is written, and in which formats."""
+    return click.option(
+        "--out", "files", type=click.Path(dir_okay=False, path_type=Path), multiple=True, metavar="FILE", help=text
+    )
+
+
 force_option = click.option("--force", is_flag=True, help="Run again what is finished; nothing is overwritten.")
 
 

@@ -1,4 +1,4 @@
-"""`dit-bench plot`: Figures 3 and 4 of the DiT paper, Figure 6 of the PVT paper, and accuracy against MACs."""
+"""`dit-bench plot`: Figures 3 and 4 of the DiT paper, Figures 2, 5 and 6 of the PVT paper, and their kind of others."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from dit_bench.cli.options import (
     seed_option,
     store_option,
 )
+from dit_bench.cli.plot_dense import detections_figure, segments_figure
 from dit_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ DEFAULT_RECIPES = {
     "routing": "dit/fig3",
     "skips": "dit/fig4",
     "tradeoff": "dit/table6",
+    "curves": "pvt/fig5",
     "growth": "pvt/fig6",
     "detections": "dit/table3",
+    "segments": "dit/table5",
 }
 # Nothing is trained for these, and their models are the published ones.
 COUNTED_FIGURES = ("growth",)
@@ -57,7 +60,7 @@ def complete_figure(context: click.Context, parameter: click.Parameter, incomple
     "--profile",
     metavar=PROFILE_METAVAR,
     shell_complete=complete_profile,
-    help="How big a run is.  [default: mini; paper for growth]",
+    help="How big a run is.  [default: mini; paper for growth, and where there is no other]",
 )
 @seed_option
 @click.option(
@@ -109,14 +112,16 @@ def command(
     \b
     routing   which tokens were skipped, stage by stage, on pictures (Figure 3 of the DiT paper)
     skips     how often tokens are skipped per scale and stage over a data set (Figure 4)
-    tradeoff  accuracy against GMACs of finished runs
+    tradeoff  accuracy against GMACs of finished runs, or what else a recipe names, as printed too (PVT Figure 2)
+    curves    training loss over the epochs, and what was reached at their end (PVT Figure 5)
     growth    GMACs over the size of the input (Figure 6 of the PVT paper)
     detections  boxes and masks on pictures, and beside them the tokens that were skipped
+    segments  true and predicted classes of every pixel, and beside them the tokens that were skipped
 
     FIGURE may also be a recipe of kind figure, such as dit/fig3. RECIPE names the rows to draw from.
     """
     kind, recipe, overrides = _figure(figure, recipe_and_overrides)
-    profile = profile or ("paper" if kind in COUNTED_FIGURES else "mini")
+    profile = profile or _default_profile(kind, recipe)
     rows = resolved_rows(recipe, row_ids, profile, overrides, seeds)
     target = out if out is not None else Path(f"{kind}.png")
     from dit_bench.report.figures.save import FIGURE_SUFFIXES, save_figure
@@ -124,8 +129,6 @@ def command(
 
     check_target(target, FIGURE_SUFFIXES, force=force)
     command_line = f"dit-bench plot {kind} {recipe} --profile {profile}"
-    if kind == "curves":
-        raise UsageError(f"{recipe}: curves over epochs are not drawn yet", remedy="see epochs.jsonl of the runs")
     document: dict[str, object] = {"figure": kind}
     if kind == "growth":
         drawn, details = _growth_figure(rows)
@@ -135,13 +138,20 @@ def command(
     elif kind == "detections":
         if short_side_px is not None:
             raise UsageError("--image-size: a detector resizes pictures as in its test", remedy="leave it out")
-        drawn = _detections_figure(rows, runtime, store, images, count, min_score)
+        drawn = detections_figure(rows, runtime, store, images, count, min_score)
+    elif kind == "segments":
+        if short_side_px is not None:
+            raise UsageError("--image-size: a segmenter resizes pictures as in its test", remedy="leave it out")
+        drawn = segments_figure(rows, runtime, store, images, count)
     elif kind == "skips":
         drawn = _skips_figure(rows, runtime, store)
     else:
-        from dit_bench.report.run_figures import tradeoff_figure
+        from dit_bench.report.run_figures import curves_figure, tradeoff_figure
 
-        drawn = tradeoff_figure(rows, store)
+        drawn, notes = (curves_figure if kind == "curves" else tradeoff_figure)(rows, store)
+        document["notes"] = notes
+        for note in notes:
+            say(note)
     path = save_figure(drawn, target, title=f"{kind}: {recipe}", command=command_line, force=force)
     if as_json:
         print_json({**document, "path": str(path)})
@@ -194,46 +204,6 @@ def _routing_figure(
     return draw_routing([RoutingItem(r.image, r.kept, r.live, r.title, r.gmacs) for r in routed], scales=(0, 1, 2, 3))
 
 
-def _detections_figure(
-    rows: list[ResolvedRow],
-    runtime: RuntimeSettings,
-    store: RunStore,
-    pictures: tuple[Path, ...],
-    count: int,
-    min_score: float | None,
-) -> Figure:
-    """What the first row that has a run found, rows that route before others."""
-    from dit_bench.engine.detection_views import detected_pictures
-    from dit_bench.engine.trained import first_trained_run
-    from dit_bench.models.zoo import is_routed
-    from dit_bench.report.figures.detections import MIN_SCORE, DetectionItem, draw_detections
-    from dit_bench.report.figures.panels import RoutingItem
-
-    if any(row.settings.task != "detection" for row in rows):
-        raise UsageError(f"{rows[0].recipe.name} detects nothing", remedy="name a recipe of detection, as dit/table3")
-    row, run = first_trained_run(sorted(rows, key=lambda row: not is_routed(row.settings.model.name)), store)
-    found, class_names = detected_pictures(run, runtime, pictures, count)
-    say(f"drawing {run.path.name} ({row.row.label})")
-    items = []
-    for picture in found:
-        routing = None
-        if picture.kept:
-            routing = RoutingItem(picture.network_input, picture.kept, picture.live, "", picture.gmacs)
-        items.append(
-            DetectionItem(
-                image=picture.image,
-                boxes=picture.boxes,
-                names=[class_names[label] for label in picture.labels],
-                scores=picture.scores,
-                title=picture.title,
-                masks=picture.masks,
-                routing=routing,
-                **({} if picture.true_boxes is None else {"true_boxes": picture.true_boxes}),
-            )
-        )
-    return draw_detections(items, min_score=MIN_SCORE if min_score is None else min_score)
-
-
 def _skips_figure(rows: list[ResolvedRow], runtime: RuntimeSettings, store: RunStore) -> Figure:
     """Figure 4 over the data sets that the finished runs of the rows were evaluated on."""
     from dit_bench.engine.trained import one_trained_run
@@ -242,6 +212,14 @@ def _skips_figure(rows: list[ResolvedRow], runtime: RuntimeSettings, store: RunS
 
     runs = [one_trained_run([row], store) for row in rows]
     return draw_skips([run_skip_statistics(row, run) for row, run in runs])
+
+
+def _default_profile(kind: str, recipe: str) -> str:
+    """The small stand-in, where there is one and something is trained."""
+    from dit_bench.recipes.load import load_recipe
+    from dit_bench.recipes.resolve import profiles_of
+
+    return "mini" if kind not in COUNTED_FIGURES and "mini" in profiles_of(load_recipe(recipe)) else "paper"
 
 
 def _figure(figure: str, rest: tuple[str, ...]) -> tuple[str, str, tuple[str, ...]]:

@@ -21,7 +21,6 @@ class PlainReporter:
 
     def __init__(self) -> None:
         self.epochs = 0
-        self.steps = 0
 
     def run_found(self, run: FinishedRun) -> None:
         """Say that a run is reused."""
@@ -32,9 +31,9 @@ class PlainReporter:
         say(f"running  {name} ({number} of {total})")
         return self
 
-    def started(self, position: Position, steps_per_epoch: int, epochs: int) -> None:
+    def started(self, position: Position, total_updates: int, epochs: int) -> None:
         """Say where an interrupted training goes on."""
-        self.epochs, self.steps = epochs, steps_per_epoch
+        self.epochs = epochs
         if position.updates:
             say(f"resuming in epoch {position.epoch + 1} of {epochs}, step {position.step + 1}")
 
@@ -82,11 +81,11 @@ class RichReporter(PlainReporter):
         self.task = self.progress.add_task(self.title, total=None, loss="")
         return self
 
-    def started(self, position: Position, steps_per_epoch: int, epochs: int) -> None:
+    def started(self, position: Position, total_updates: int, epochs: int) -> None:
         """Set the length of the bar."""
-        super().started(position, steps_per_epoch, epochs)
+        super().started(position, total_updates, epochs)
         if self.task is not None:
-            self.progress.update(self.task, total=steps_per_epoch * epochs, completed=position.updates)
+            self.progress.update(self.task, total=total_updates, completed=position.updates)
 
     def stepped(self, position: Position, loss: float) -> None:
         """Move the bar."""

@@ -131,6 +131,11 @@ FVCORE = Convention(
         "call.grid_sample": 4,
     },
 )
+CONV_BATCHNORM = Convention(
+    "conv-batchnorm",
+    "counters of convolutions, linear layers and batch norms alone, these 2 per element",
+    {"conv": 1, "linear": 1, "layer.batch_norm": 2, "layer.batch_norm.plain": 1},
+)
 
 
 def without_attention(convention: Convention) -> Convention:
@@ -156,6 +161,7 @@ CONVENTIONS: dict[str, Convention] = {
         without_attention(MMCV),
         without_attention(MMCV_LAYERNORM),
         FVCORE,
+        CONV_BATCHNORM,
     )
 }
 """The conventions that users can name."""
@@ -176,18 +182,18 @@ def convention_macs(census: Census, convention: Convention) -> int:
     return sum(weight * census.terms.get(term, 0) for term, weight in convention.weights.items())
 
 
-def detection_macs(backbone: Census, detector: Census, convention: Convention) -> int:
-    """The figure that a convention gives for a detection network, in MACs, from the censuses of its two parts.
+def pyramid_macs(backbone: Census, head: Census, convention: Convention) -> int:
+    """The figure that a convention gives for a backbone with a head on its maps, in MACs, from their censuses.
 
-    Where a counter of layers was used, a detector counts less than a backbone would: the attention that authors added
+    Where a counter of layers was used, a head counts less than a backbone would: the attention that authors added
     by hand was their backbone's alone, never that of Sparse R-CNN's head; and the batch norms of the cascade's heads
     were SyncBatchNorms, which mmcv's counter does not know.
     """
-    if convention.counts_layers:
+    if convention.counts_layers and convention is not CONV_BATCHNORM:
         bare = without_attention(convention)
         weights = {term: weight for term, weight in bare.weights.items() if not term.startswith("layer.batch_norm")}
-        return convention_macs(backbone, convention) + convention_macs(detector, replace(bare, weights=weights))
-    return convention_macs(backbone, convention) + convention_macs(detector, convention)
+        return convention_macs(backbone, convention) + convention_macs(head, replace(bare, weights=weights))
+    return convention_macs(backbone, convention) + convention_macs(head, convention)
 
 
 def differences(census: Census, convention: Convention) -> list[Difference]:

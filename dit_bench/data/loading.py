@@ -4,7 +4,7 @@ Nothing here depends on how many workers read, or on where a training run was re
 from (seed, epoch), the augmentation of a sample from (seed, epoch, position).
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from dit_bench.data.imagenet import LAYOUT, SOURCE, ImageFolderSet
 from dit_bench.data.order import epoch_length, epoch_order, epoch_shifts, sample_generators
+from dit_bench.data.reading import read_batches
 from dit_bench.data.scenes.scene_set import SceneSet, load_scenes
 from dit_bench.data.scenes.sources import Split
 from dit_bench.data.transforms import (
@@ -28,11 +27,8 @@ from dit_bench.data.transforms import (
     shift_images,
     training_transform,
 )
-from dit_bench.errors import BenchError, DataError, UsageError
+from dit_bench.errors import DataError, UsageError
 from dit_bench.recipes.settings import AugmentSettings, DataSettings
-
-Sample = tuple[int, int]
-"""Position in the epoch, number of the image."""
 
 
 class Dataset(Protocol):
@@ -149,9 +145,9 @@ def training_batches(
     if isinstance(dataset, SceneSet):
         shifts = epoch_shifts(len(order), augment.shift_px, seed=seed, epoch=epoch)
         return _scene_training_batches(dataset, order, shifts, spans)
-    samples = _Samples(dataset, training_transform(data, augment), (seed, epoch))
+    read = _Reader(dataset, training_transform(data, augment), (seed, epoch))
     positions = ([(k, int(order[k])) for k in range(span.start, span.stop)] for span in spans)
-    return ((images, labels) for _, images, labels in _read_batches(samples, positions, workers))
+    return ((images, labels) for _, images, labels in read_batches(read, positions, _stack, workers))
 
 
 def evaluation_batches(
@@ -172,8 +168,8 @@ def evaluation_batches(
     spans = [range(k, min(k + batch_size, len(dataset))) for k in range(0, len(dataset), batch_size)]
     if isinstance(dataset, SceneSet):
         return _scene_evaluation_batches(dataset, spans)
-    samples = _Samples(dataset, evaluation_transform(data, preprocessing), None)
-    return _read_batches(samples, ([(k, k) for k in span] for span in spans), workers)
+    read = _Reader(dataset, evaluation_transform(data, preprocessing), None)
+    return read_batches(read, ([(k, k) for k in span] for span in spans), _stack, workers)
 
 
 def _scene_training_batches(
@@ -193,7 +189,10 @@ def _scene_evaluation_batches(scenes: SceneSet, spans: list[range]) -> Iterator[
         yield torch.arange(span.start, span.stop), normalise_images(scenes.images[part]), labels
 
 
-class _Samples(TorchDataset):
+Sample = tuple[int, Tensor, int]
+
+
+class _Reader:
     """Reads and transforms single images, in the main process or in a worker."""
 
     def __init__(self, dataset: Dataset, transform: ImageTransform, seeds: tuple[int, int] | None):
@@ -201,13 +200,9 @@ class _Samples(TorchDataset):
         self.transform = transform
         self.seeds = seeds
 
-    def __getitem__(self, sample: Sample) -> tuple[int, Tensor, int] | BenchError:
-        position, index = sample
-        try:
-            image = Image.fromarray(self.dataset.read(index))
-        except BenchError as error:
-            # handed back as a value, since a worker's exception arrives with its traceback as the message
-            return error
+    def __call__(self, position: int, index: int) -> Sample:
+        """Number, float32 (3, H, W) and label of an image."""
+        image = Image.fromarray(self.dataset.read(index))
         if self.seeds is None:
             tensor = self.transform(image)
         else:
@@ -216,28 +211,6 @@ class _Samples(TorchDataset):
         return index, tensor, int(self.dataset.labels[index])
 
 
-Batch = tuple[Tensor, Tensor, Tensor]
-
-
-def _collate(samples: list[tuple[int, Tensor, int] | BenchError]) -> Batch | BenchError:
-    read = []
-    for sample in samples:
-        if isinstance(sample, BenchError):
-            return sample
-        read.append(sample)
-    indices, images, labels = zip(*read, strict=True)
+def _stack(samples: list[Sample]) -> tuple[Tensor, Tensor, Tensor]:
+    indices, images, labels = zip(*samples, strict=True)
     return torch.tensor(indices), torch.stack(images), torch.tensor(labels)
-
-
-def _read_batches(samples: _Samples, positions: Iterable[list[Sample]], workers: int) -> Iterator[Batch]:
-    loader = DataLoader(
-        samples,
-        batch_sampler=positions,  # type: ignore[arg-type]  # any iterable of lists of keys will do
-        num_workers=workers,
-        collate_fn=_collate,
-        generator=torch.Generator(),  # DataLoader draws a seed for its workers; not from the global stream
-    )
-    for batch in loader:
-        if isinstance(batch, BenchError):
-            raise batch
-        yield batch

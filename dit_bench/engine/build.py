@@ -47,6 +47,24 @@ def _shared(settings: Strict, options: type) -> dict[str, Any]:
     return {item.name: getattr(settings, item.name) for item in fields(options)}
 
 
+def routing_arguments(settings: RunSettings) -> dict[str, Any]:
+    """What the constructor of the settings' model takes for routing: nothing for a model without gates.
+
+    Raises UsageError for routing that the model does not have.
+    """
+    if is_routed(settings.model.name):
+        try:
+            return {"routing": routing_options(settings.routing)}
+        except ValueError as error:
+            raise UsageError(f"routing: {error}") from error
+    if settings.routing.variant != "diagonal":
+        raise UsageError(
+            f"routing.variant={settings.routing.variant}: {settings.model.name} has no gates",
+            remedy="use routing.variant=diagonal or a dit_ model",
+        )
+    return {}
+
+
 def build_model(settings: RunSettings, num_classes: int) -> nn.Module:
     """The network of the settings, freshly initialised from torch's global stream or from `model.init_weights`.
 
@@ -56,17 +74,8 @@ def build_model(settings: RunSettings, num_classes: int) -> nn.Module:
     arguments: dict[str, Any] = {
         "drop_rate": settings.model.drop_rate,
         "drop_path_rate": settings.model.drop_path_rate,
+        **routing_arguments(settings),
     }
-    if is_routed(settings.model.name):
-        try:
-            arguments["routing"] = routing_options(settings.routing)
-        except ValueError as error:
-            raise UsageError(f"routing: {error}") from error
-    elif settings.routing.variant != "diagonal":
-        raise UsageError(
-            f"routing.variant={settings.routing.variant}: {settings.model.name} has no gates",
-            remedy="use routing.variant=diagonal or a dit_ model",
-        )
     side_px = settings.data.image_size_px
     try:
         model = create(settings.model.name, num_classes=num_classes, image_size=(side_px, side_px), **arguments)

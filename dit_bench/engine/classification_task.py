@@ -30,6 +30,7 @@ class ClassificationTraining:
         self.dataset, self.device = dataset, device
         self.model = build_model(settings, dataset.num_classes).to(device)
         self.steps = steps_per_epoch(dataset, settings.augment, settings.optimiser.batch_size)
+        self.updates = self.steps * settings.optimiser.epochs
         self._mixup = build_mixup(settings.augment, dataset.num_classes)
         self._forward = torch.compile(self.model) if settings.numerics.compile else self.model
 

@@ -11,17 +11,19 @@ import torch
 from torch import nn
 
 from dit_bench.cost.census import Census, take_census
-from dit_bench.cost.conventions import CONVENTIONS, convention_macs, detection_macs
+from dit_bench.cost.conventions import CONVENTIONS, convention_macs, pyramid_macs
 from dit_bench.cost.formulas import Grid
 from dit_bench.engine.build import build_model, check_model_name
 from dit_bench.engine.detection_build import build_detection_network
+from dit_bench.engine.segmentation_build import build_segmentation_network
 from dit_bench.errors import MissingExtraError, UsageError
-from dit_bench.models.detectors.cost_parts import detector_census
 from dit_bench.models.dit.costs import grid_costs
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.options import SELECTED_ROWS
 from dit_bench.models.dit.selection import matched_counts, selected_macs
 from dit_bench.models.pvt import SIZES
+from dit_bench.models.pyramid.cost_parts import head_census
+from dit_bench.models.pyramid.network import PyramidNetwork
 from dit_bench.models.stages import built_stages
 from dit_bench.models.zoo import create, is_routed
 from dit_bench.recipes.counting_size import counting_size
@@ -29,9 +31,10 @@ from dit_bench.recipes.resolve import ResolvedRow
 from dit_bench.recipes.schema import Stage
 from dit_bench.recipes.settings import RunSettings
 
-NUM_CLASSES = {"digit_scenes": 10, "imagenet": 1000, "coco": 80}
+NUM_CLASSES = {"digit_scenes": 10, "imagenet": 1000, "coco": 80, "ade20k": 150}
 DIAGONAL, CHEAPEST, SELECTED = "PVTv2 diagonal", "cheapest", "selected tokens, every image"
 ALL_GATES = "all gates, if every scale is live"
+COUNTED_LAYERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.SyncBatchNorm)
 COLUMNS_AS_PRINTED = (1, 2, 3)
 """Patch embeddings in these columns give the cost that DiT Table 6 prints for `fully`."""
 
@@ -44,6 +47,8 @@ class StaticCosts:
     params_total: int | None = None
     params_trainable: int | None = None
     """Those that ask for gradients: detectors on CNNs leave the first layers frozen."""
+    params_layers: int | None = None
+    """Those of convolutions, linear layers and batch norms alone, where backbone and head were counted."""
     macs: dict[str, int] = field(default_factory=dict)
     """By convention; empty for a routed model."""
     paths: dict[str, int] = field(default_factory=dict)
@@ -78,35 +83,53 @@ def static_costs(settings: RunSettings, image_size: Grid) -> StaticCosts:
     Raises UsageError for an unknown model or an input that the model cannot take, MissingExtraError for a model whose
     optional package is not installed.
     """
-    num_classes = NUM_CLASSES[settings.data.dataset]
-    if settings.task == "detection":
-        return _detection_costs(settings, image_size, num_classes)
+    num_classes = _num_classes(settings)
+    if settings.task != "classification":
+        return _pyramid_costs(settings, image_size, num_classes)
     if is_routed(settings.model.name):
         return _routed_costs(settings, image_size, num_classes)
     census, stages = counted_model(settings.model.name, num_classes, image_size)
     macs = {name: convention_macs(census, convention) for name, convention in CONVENTIONS.items()}
-    return StaticCosts(image_size, census.params, census.trainable_params, macs, stages=stages)
+    return StaticCosts(image_size, census.params, census.trainable_params, macs=macs, stages=stages)
 
 
-def _detection_costs(settings: RunSettings, image_size: Grid, num_classes: int) -> StaticCosts:
-    """Backbone and detector for one image, padded to whole strides of the coarsest map."""
+def _num_classes(settings: RunSettings) -> int:
+    """Classes of the data set that the settings name, without reading it."""
+    options, known = settings.segmentation, NUM_CLASSES[settings.data.dataset]
+    if settings.task != "segmentation":
+        return known
+    if options.classes:
+        return len(options.classes)
+    return known + (options.zero_label == "class" and settings.data.dataset == "digit_scenes")
+
+
+def _pyramid_costs(settings: RunSettings, image_size: Grid, num_classes: int) -> StaticCosts:
+    """Backbone and head for one image, padded to whole strides of the coarsest map."""
     height, width = image_size
     padded = (-(-height // 32) * 32, -(-width // 32) * 32)
     bare = settings.model_copy(update={"model": settings.model.model_copy(update={"init_weights": None})})
+    build = build_detection_network if settings.task == "detection" else build_segmentation_network
     with torch.device("meta"):
-        network = build_detection_network(bare, num_classes).eval()
+        network: PyramidNetwork = build(bare, num_classes).eval()
+        if settings.task == "segmentation" and settings.segmentation.segmenter == "semantic_fpn":
+            # Published counts are mmsegmentation's, which trains with synchronous norms.
+            converted = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            assert converted is network, "only norms inside are replaced"
     params = sum(parameter.numel() for parameter in network.parameters())
     trainable = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     try:
-        detector = detector_census(network.detector, padded)
+        head = head_census(network.head, padded, network.backbone.strides)
         if network.routed is not None:
-            routed = _routed_paths(network.routed, padded, detector.macs)
+            routed = _routed_paths(network.routed, padded, head.macs)
             return StaticCosts(image_size, params, trainable, **routed)
         backbone = take_census(network.backbone, torch.zeros(1, 3, *padded, device="meta"))
     except (ValueError, RuntimeError, AssertionError) as error:
         raise _impossible_size(settings.model.name, image_size, error) from error
-    macs = {name: detection_macs(backbone, detector, convention) for name, convention in CONVENTIONS.items()}
-    return StaticCosts(image_size, params, trainable, macs)
+    macs = {name: pyramid_macs(backbone, head, convention) for name, convention in CONVENTIONS.items()}
+    of_layers = sum(
+        layer.params for part in (backbone, head) for layer in part.layers if issubclass(layer.cls, COUNTED_LAYERS)
+    )
+    return StaticCosts(image_size, params, trainable, of_layers, macs)
 
 
 @lru_cache(maxsize=128)

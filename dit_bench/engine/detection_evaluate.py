@@ -6,18 +6,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from dit_bench.data.coco.batching import detection_evaluation_batches
 from dit_bench.data.coco.detection_set import DetectionSet
-from dit_bench.engine.detection_costs import DetectionCosts
 from dit_bench.engine.detection_task import padded_images
 from dit_bench.engine.devices import autocast, synchronize
-from dit_bench.engine.evaluate import cost_distribution
+from dit_bench.engine.pyramid_records import PyramidRecorder
 from dit_bench.models.detectors.network import DetectionNetwork
-from dit_bench.models.dit.ledger import Ledger
-from dit_bench.models.dit.parameters import valid_parameters
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.image_records import ImageRecords
 from dit_bench.tasks.detection.coco_metric import CocoFigures, evaluate_detections
@@ -42,14 +38,13 @@ class DetectionEvaluation:
 
     @property
     def kept_ratio(self) -> list[list[float]]:
-        """Kept tokens over all tokens per node, mean over the images."""
-        tokens = np.broadcast_to(self.records.tokens, (len(self.results), self.records.kept.shape[1]))
-        return (self.records.kept / tokens[:, :, None]).mean(axis=0).tolist()
+        """See `ImageRecords.kept_ratio`."""
+        return self.records.kept_ratio
 
     @property
     def column_open_ratio(self) -> list[list[float]]:
-        """Share of images whose column gate was open."""
-        return self.records.columns.mean(axis=0).tolist()
+        """See `ImageRecords.column_open_ratio`."""
+        return self.records.column_open_ratio
 
 
 @torch.no_grad()
@@ -67,24 +62,16 @@ def evaluate_detector(
     cannot be read or a detection is not finite.
     """
     network.eval().to(device)
-    costs = DetectionCosts(network, settings.model.name)
+    recorder = PyramidRecorder(network, settings.model.name)
     results: dict[int, ImageResults] = {}
-    ledgers: list[Ledger] = []
-    order: list[int] = []
-    tokens: list[list[int]] = []
-    base: list[int] = []
     start = time.perf_counter()
     for batch in detection_evaluation_batches(
         dataset, settings.detection, batch_size=runtime.eval_batch_size, workers=runtime.workers
     ):
         images = padded_images(batch, device)
-        count, size = len(images.sizes), images.padded_size
         with autocast(device, settings.numerics):
             found, trace = network.detect(images)
-        ledgers.append(costs.ledger(trace, size, count))
-        tokens += [costs.num_tokens(size)] * count
-        base += [costs.base_macs(size) if costs.has_grid else 0] * count
-        order += batch.indices
+        recorder.add(trace, images.padded_size, batch.indices)
         for place, index in enumerate(batch.indices):
             results[index] = image_results(
                 found[place],
@@ -93,27 +80,15 @@ def evaluate_detector(
                 original=batch.original_sizes[place],
                 category_ids=dataset.category_ids,
             )
-        on_batch(len(order), len(dataset))
+        on_batch(recorder.num_images, len(dataset))
     synchronize(device)
     seconds = time.perf_counter() - start
-    assert sorted(order) == list(range(len(dataset))), "an image was evaluated twice or not at all"
-    in_order = np.argsort(order)
-    ledger = Ledger.concatenate(ledgers)
-    records = ImageRecords(
-        index=np.arange(len(order)),
-        macs=ledger.macs[in_order],
-        kept=ledger.kept[in_order],
-        tokens=np.array(tokens, np.int32)[in_order],
-        columns=ledger.columns[in_order],
-        live=ledger.live[in_order],
-    )
-    listed = [results[index] for index in range(len(order))]
+    records = recorder.records(len(dataset))
+    listed = [results[index] for index in range(len(dataset))]
     boxes, masks = _judged(dataset, listed, with_masks=network.detector.predicts_masks)
-    metrics = _percent("box", boxes) | cost_distribution(records.macs) | _parameters(network, ledger)
+    metrics = _percent("box", boxes) | recorder.metrics()
     if masks is not None:
         metrics |= _percent("mask", masks)
-    if costs.has_grid:
-        metrics["base_gmacs"] = float(np.mean(base)) / 1e9
     metrics["eval_seconds"] = seconds
     return DetectionEvaluation(listed, records, metrics, boxes, masks)
 
@@ -134,12 +109,3 @@ def _percent(kind: str, figures: CocoFigures) -> dict[str, float]:
     """Metrics by name; a figure that no object counts towards is left out."""
     named = {f"{kind}_{name}_percent": value for name, value in figures.figures().items()}
     return {name: value for name, value in named.items() if value is not None}
-
-
-def _parameters(network: DetectionNetwork, ledger: Ledger) -> dict[str, float]:
-    total = sum(parameter.numel() for parameter in network.parameters())
-    valid = total
-    if network.routed is not None:
-        every = sum(parameter.numel() for parameter in network.routed.parameters())
-        valid = total - every + valid_parameters(network.routed, ledger)
-    return {"params_total_m": total / 1e6, "params_valid_m": valid / 1e6}

@@ -8,20 +8,20 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dit_bench.data.coco.batching import check_mirroring, detection_evaluation_batches
+from dit_bench.data.coco.batching import detection_evaluation_batches
 from dit_bench.data.coco.build import build_detection_set
 from dit_bench.data.coco.detection_set import DetectionSet
 from dit_bench.data.scenes.sources import Split
+from dit_bench.engine.dense_settings import check_dense_augment
 from dit_bench.engine.detection_build import build_detection_network
 from dit_bench.engine.detection_evaluate import evaluate_detector
 from dit_bench.engine.detection_task import DetectionTraining, padded_images
-from dit_bench.engine.latency import LATENCY_IMAGES, measure_latency
+from dit_bench.engine.latency import LATENCY_IMAGES
+from dit_bench.engine.pyramid_latency import pyramid_latency
 from dit_bench.engine.task_jobs import Outcome
-from dit_bench.errors import UsageError
 from dit_bench.models.detectors.network import DetectionNetwork
 from dit_bench.models.detectors.structures import PaddedImages
-from dit_bench.models.zoo import size_of
-from dit_bench.recipes.settings import AugmentSettings, ModelSettings, RoutingSettings, RunSettings, RuntimeSettings
+from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.detections import join_detections, save_detections
 from dit_bench.runs.image_records import save_image_records
 
@@ -31,14 +31,7 @@ class DetectionJobs:
 
     def check(self, settings: RunSettings) -> None:
         """Refuse augmentation that detection does not have, and mirrored digits."""
-        unused, given = AugmentSettings(), settings.augment
-        for key in sorted(set(AugmentSettings.model_fields) - {"hflip_prob", "label_smoothing"}):
-            if getattr(given, key) != getattr(unused, key):
-                raise UsageError(
-                    f"augment.{key}={getattr(given, key)} is for classification, but task is detection",
-                    remedy="use detection.short_sides_px, detection.random_crop and augment.hflip_prob",
-                )
-        check_mirroring(settings.data, given.hflip_prob)
+        check_dense_augment(settings, "use detection.short_sides_px, detection.random_crop and augment.hflip_prob")
 
     def dataset(self, settings: RunSettings, split: Split, *, training: bool, cache_dir: Path | None) -> DetectionSet:
         """Pictures with objects; for training without those that nothing can be learnt from."""
@@ -73,17 +66,6 @@ class DetectionJobs:
         return Outcome(metrics, evaluation.kept_ratio, evaluation.column_open_ratio, len(evaluation.results))
 
 
-class _Detecting(nn.Module):
-    """The inference of a detection network, with everything that happens to its detections."""
-
-    def __init__(self, network: DetectionNetwork, sizes: list[tuple[int, int]]):
-        super().__init__()
-        self.network, self.sizes = network, sizes
-
-    def forward(self, pixels: torch.Tensor) -> None:
-        self.network.detect(PaddedImages(pixels, self.sizes))
-
-
 def detection_latency(
     network: DetectionNetwork, dataset: DetectionSet, settings: RunSettings, device: torch.device
 ) -> dict[str, float]:
@@ -92,13 +74,11 @@ def detection_latency(
         detection_evaluation_batches(dataset, settings.detection, batch_size=min(LATENCY_IMAGES, len(dataset)))
     )
     images = padded_images(first, device)
-    size, base = size_of(settings.model.name), None
-    if size is not None:
-        plain = settings.model_copy(
-            update={"model": ModelSettings(name=f"pvt_v2_{size}"), "routing": RoutingSettings(variant="diagonal")}
-        )
-        with torch.random.fork_rng(devices=[]):
-            base = build_detection_network(plain, dataset.num_classes)
-        base.detector.load_state_dict(network.detector.state_dict())
-        base = _Detecting(base, images.sizes)
-    return measure_latency(_Detecting(network, images.sizes), base, images.pixels, settings, device)
+    return pyramid_latency(
+        network,
+        lambda plain: build_detection_network(plain, dataset.num_classes),
+        lambda detecting, pixels: detecting.detect(PaddedImages(pixels, images.sizes)),
+        images.pixels,
+        settings,
+        device,
+    )

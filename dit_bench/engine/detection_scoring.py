@@ -12,9 +12,9 @@ from dit_bench.engine.detection_build import build_detection_network
 from dit_bench.engine.detection_evaluate import DetectionEvaluation, evaluate_detector
 from dit_bench.engine.detection_jobs import detection_latency
 from dit_bench.engine.devices import autocast, prepare
+from dit_bench.engine.pyramid_build import load_network
 from dit_bench.models.detectors.network import DetectionNetwork
-from dit_bench.models.weights import load_into, read_weights
-from dit_bench.recipes.settings import ModelSettings, RunSettings
+from dit_bench.recipes.settings import RunSettings
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,9 @@ class ScoredDetector:
         return self.evaluation.metrics | self.latency
 
 
-def load_network(settings: RunSettings, weights: Path, num_classes: int) -> DetectionNetwork:
-    """The network of the settings with weights of a whole detection network, ready for inference.
-
-    Raises WeightsError if the file is missing, damaged, of another architecture or of other classes.
-    """
-    tensors = read_weights(weights)
-    bare = settings.model_copy(update={"model": ModelSettings(**{**settings.model.model_dump(), "init_weights": None})})
-    network = build_detection_network(bare, num_classes)
-    load_into(network, tensors, str(weights))
-    return network.eval()
+def load_detector(settings: RunSettings, weights: Path, num_classes: int) -> DetectionNetwork:
+    """The network of the settings with weights of a whole detection network. Raises as `load_network` does."""
+    return load_network(lambda bare: build_detection_network(bare, num_classes), settings, weights)
 
 
 def score_detector(settings: RunSettings, weights: Path, split: Split, context: JobContext) -> ScoredDetector:
@@ -55,7 +48,7 @@ def score_detector(settings: RunSettings, weights: Path, split: Split, context: 
     device = prepare(context.runtime)
     autocast(device, settings.numerics)
     dataset = build_detection_set(settings.data, split, training=False, cache_dir=context.cache_dir)
-    network = load_network(settings, weights, dataset.num_classes)
+    network = load_detector(settings, weights, dataset.num_classes)
     evaluation = evaluate_detector(network, dataset, settings, context.runtime, device, context.reporter.evaluating)
     names = dict(zip(dataset.category_ids, dataset.class_names, strict=True))
     latency = detection_latency(network, dataset, settings, device)

@@ -40,6 +40,7 @@ class DetectionTraining:
         self.dataset, self.device = dataset, device
         self.model = self.network = build_detection_network(settings, dataset.num_classes).to(device)
         self.steps = detection_steps_per_epoch(dataset, settings.optimiser.batch_size)
+        self.updates = self.steps * settings.optimiser.epochs
 
     def batches(self, epoch: int, start_step: int) -> Iterator[DetectionBatch]:
         """The batches of an epoch from `start_step` on."""

@@ -15,9 +15,9 @@ from dit_bench.data.coco.grouping import padded_size
 from dit_bench.data.coco.transforms import Picture, resize
 from dit_bench.data.images import read_image
 from dit_bench.data.transforms import denormalise_images, normalise_images
-from dit_bench.engine.detection_costs import DetectionCosts
-from dit_bench.engine.detection_scoring import load_network
+from dit_bench.engine.detection_scoring import load_detector
 from dit_bench.engine.devices import prepare
+from dit_bench.engine.pyramid_costs import PyramidCosts
 from dit_bench.engine.views import kept_maps
 from dit_bench.models.detectors.network import DetectionNetwork
 from dit_bench.models.detectors.structures import PaddedImages
@@ -64,8 +64,8 @@ def detected_pictures(
     device = prepare(runtime)
     cache_dir = None if runtime.data_dir is None else Path(runtime.data_dir)
     dataset = build_detection_set(settings.data, settings.data.eval_split, training=False, cache_dir=cache_dir)
-    network = load_network(settings, run.weights_file, dataset.num_classes).to(device)
-    costs = DetectionCosts(network, settings.model.name)
+    network = load_detector(settings, run.weights_file, dataset.num_classes).to(device)
+    costs = PyramidCosts(network, settings.model.name)
     loaded = [(read_image(path), path.name, None) for path in pictures] or list(_of_dataset(dataset, count))
     found = [_detected(network, costs, settings, *item, device) for item in loaded]
     return found, dataset.class_names
@@ -81,7 +81,7 @@ def _of_dataset(dataset: DetectionSet, count: int) -> Iterator[tuple[np.ndarray,
 @torch.no_grad()
 def _detected(
     network: DetectionNetwork,
-    costs: DetectionCosts,
+    costs: PyramidCosts,
     settings: RunSettings,
     image: np.ndarray,
     title: str,

@@ -19,6 +19,7 @@ from dit_bench.engine.detection_jobs import DetectionJobs
 from dit_bench.engine.devices import prepare
 from dit_bench.engine.interrupt import stop_requests
 from dit_bench.engine.logs import EpochLog, TensorBoardLog
+from dit_bench.engine.segmentation_jobs import SegmentationJobs
 from dit_bench.engine.task_jobs import TaskJobs
 from dit_bench.engine.train import Trainer, TrainingListener
 from dit_bench.recipes.settings import RunSettings, Task
@@ -43,7 +44,11 @@ class PlannedRun(Protocol):
 
 
 # Each is a `TaskJobs` of its own kind of data set and batch.
-TASKS: dict[Task, Any] = {"classification": ClassificationJobs(), "detection": DetectionJobs()}
+TASKS: dict[Task, Any] = {
+    "classification": ClassificationJobs(),
+    "detection": DetectionJobs(),
+    "segmentation": SegmentationJobs(),
+}
 
 
 @dataclass

@@ -17,7 +17,7 @@ class EpochLog:
     def __init__(self, path: Path):
         self.path = path
 
-    def started(self, position: Position, steps_per_epoch: int, epochs: int) -> None:
+    def started(self, position: Position, total_updates: int, epochs: int) -> None:
         """Drop lines of epochs that the saved state does not contain: they will be written again."""
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
         write_text(self.path, "".join(f"{line}\n" for line in lines[: position.epochs_logged]))
@@ -42,7 +42,7 @@ class TensorBoardLog:
         self.folder = folder
         self.writer: SummaryWriter | None = None
 
-    def started(self, position: Position, steps_per_epoch: int, epochs: int) -> None:
+    def started(self, position: Position, total_updates: int, epochs: int) -> None:
         """Open the event file; events of epochs that will be trained again are purged."""
         self.writer = SummaryWriter(str(self.folder), purge_step=position.epochs_logged + 1)
 

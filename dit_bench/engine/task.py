@@ -39,6 +39,8 @@ class TrainingTask(Protocol):
     model: nn.Module
     steps: int
     """Batches per epoch."""
+    updates: int
+    """Batches of the whole training; the last epoch may be cut short."""
 
     def batches(self, epoch: int, start_step: int) -> Iterator[Any]:
         """The batches of an epoch, from one of them on: the same whatever ran before."""

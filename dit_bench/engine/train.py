@@ -30,7 +30,7 @@ STATE_FILE = "state.safetensors"
 class TrainingListener(Protocol):
     """Whoever wants to see training go on: a progress bar, TensorBoard, the epoch log."""
 
-    def started(self, position: Position, steps_per_epoch: int, epochs: int) -> None:
+    def started(self, position: Position, total_updates: int, epochs: int) -> None:
         """Training starts or goes on at `position`."""
         ...
 
@@ -67,8 +67,8 @@ class Trainer:
             self.routed.generator = torch.Generator(self.device).manual_seed(stream_seed(self.seed, "gates"))
         self.optimiser = build_optimiser(self.model, self.settings)
         self.scaler = torch.amp.GradScaler("cuda") if self.settings.numerics.amp == "fp16" else None
-        options = self.settings.optimiser
-        self.total_updates = self.steps * options.epochs
+        self.total_updates = self.task.updates
+        self.epochs = -(-self.total_updates // self.steps)
         self.rate = build_rate(self.optimiser, self.settings, self.steps)
         self.schedule = routing_schedule(self.settings.routing)
         self.position, self.sums = Position(), {}
@@ -86,9 +86,9 @@ class Trainer:
             # A stream of its own, so that nothing drawn between set-up and start changes the training.
             torch.manual_seed(stream_seed(self.seed, "training"))
         for listener in self.listeners:
-            listener.started(self.position, self.steps, self.settings.optimiser.epochs)
+            listener.started(self.position, self.total_updates, self.epochs)
         last_save, last_tick = time.monotonic(), time.monotonic()
-        while self.position.epoch < self.settings.optimiser.epochs:
+        while self.position.epoch < self.epochs:
             self.model.train()
             batch = None
             for batch in self.task.batches(self.position.epoch, self.position.step):
@@ -97,12 +97,15 @@ class Trainer:
                 self.position.seconds, last_tick = self.position.seconds + now - last_tick, now
                 for listener in self.listeners:
                     listener.stepped(self.position, loss)
-                if self.should_stop() and self.position.step < self.steps:
+                ended = self.position.step == self.steps or self.position.updates == self.total_updates
+                if self.should_stop() and not ended:
                     self._save()
                     raise InterruptedRunError(
-                        f"stopped in epoch {self.position.epoch + 1} of {self.settings.optimiser.epochs}",
+                        f"stopped in epoch {self.position.epoch + 1} of {self.epochs}",
                         remedy="the same command goes on from here",
                     )
+                if ended:
+                    break
                 if now - last_save > CHECKPOINT_SECONDS:
                     self._save()
                     last_save = time.monotonic()
@@ -110,9 +113,9 @@ class Trainer:
             self._end_epoch(batch)
             self._save()
             last_save = time.monotonic()
-            if self.should_stop() and self.position.epoch < self.settings.optimiser.epochs:
+            if self.should_stop() and self.position.epoch < self.epochs:
                 raise InterruptedRunError(
-                    f"stopped after epoch {self.position.epoch} of {self.settings.optimiser.epochs}",
+                    f"stopped after epoch {self.position.epoch} of {self.epochs}",
                     remedy="the same command goes on from here",
                 )
         return self.model

@@ -11,6 +11,7 @@ from torch import nn
 import dit_bench.models.cvt
 import dit_bench.models.dit.registry
 import dit_bench.models.pvt_v1
+import dit_bench.models.resnet_c
 import dit_bench.models.vit_small  # noqa: F401
 from dit_bench.cost.formulas import Grid
 from dit_bench.models.pvt import SIZES, SMALL_SIZES

@@ -15,7 +15,10 @@ def counting_size(row: ResolvedRow) -> tuple[int, int]:
         height, width = printed
         return height, width
     settings = row.settings
-    side_px = (
-        settings.data.image_size_px if settings.task == "classification" else settings.detection.test_short_side_px
-    )
+    sides_px = {
+        "classification": settings.data.image_size_px,
+        "detection": settings.detection.test_short_side_px,
+        "segmentation": settings.segmentation.test_short_side_px,
+    }
+    side_px = sides_px[settings.task]
     return side_px, side_px

@@ -33,6 +33,12 @@ MetricName = Literal[
     "mask_ar_small_percent",
     "mask_ar_medium_percent",
     "mask_ar_large_percent",
+    # Intersection over union, mean over the classes that occur in truth or prediction of the whole set, or over all of
+    # them with 0 for a class that does not occur; right pixels over labelled ones, of the set and mean over classes.
+    "miou_percent",
+    "miou_all_classes_percent",
+    "pixel_accuracy_percent",
+    "class_accuracy_percent",
     "gmacs_mean",
     "gmacs_sd",
     "gmacs_p5",
@@ -48,6 +54,10 @@ MetricName = Literal[
     "train_seconds",
 ]
 METRIC_NAMES: tuple[str, ...] = get_args(MetricName)
-MAIN_METRICS: dict[Task, MetricName] = {"classification": "top1_percent", "detection": "box_ap_percent"}
+MAIN_METRICS: dict[Task, MetricName] = {
+    "classification": "top1_percent",
+    "detection": "box_ap_percent",
+    "segmentation": "miou_percent",
+}
 """The figure of merit by which runs of a task are listed."""
-MAIN_METRIC_NAMES = {"top1_percent": "top-1", "box_ap_percent": "box AP"}
+MAIN_METRIC_NAMES = {"top1_percent": "top-1", "box_ap_percent": "box AP", "miou_percent": "mIoU"}

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from dit_bench.recipes.partial import PartialSettings, given, nested
 from dit_bench.recipes.problems import KeyPath, RecipeError, homes_of, leaves, model_at, recipe_error
 from dit_bench.recipes.settings import DataSettings, RunSettings, RuntimeSettings
-from dit_bench.recipes.suggest import did_you_mean, nearest
+from dit_bench.recipes.suggest import did_you_mean, nearest, one_slip_apart
 from dit_bench.recipes.yaml_data import read_value
 
 COMMAND_LINE = "command line"
@@ -76,13 +76,19 @@ def _check_key(key: str) -> None:
 
 
 def _right_keys(key: str, known: list[str]) -> str | None:
+    if any(one_slip_apart(key, name) for name in known):
+        return did_you_mean(key, known)
     last = key.rpartition(".")[2]
     homes = homes_of(last)
     if not homes:
         if nearest(key, known):
             return did_you_mean(key, known)
         homes = [home for name in nearest(last, {name.rpartition(".")[2] for name in known}) for home in homes_of(name)]
-    return did_you_mean(homes[0], homes) if homes else "'dit-bench show RECIPE' lists all keys"
+    if not homes:
+        return "'dit-bench show RECIPE' lists all keys"
+    # Several groups may have a key of that name: the group that was written says which.
+    meant = (nearest(key, homes) if "." in key else []) or homes
+    return f"did you mean {' or '.join(map(repr, meant))}?"
 
 
 def _problem(reason: str, remedy: str | None) -> RecipeError:

@@ -15,7 +15,13 @@ PROFILES: tuple[str, ...] = get_args(ProfileName)
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Text = Annotated[str, Field(min_length=1)]
 ConventionName = Literal[
-    "matmul", "mmcv", "mmcv-layernorm", "mmcv-no-attention", "mmcv-layernorm-no-attention", "fvcore"
+    "matmul",
+    "mmcv",
+    "mmcv-layernorm",
+    "mmcv-no-attention",
+    "mmcv-layernorm-no-attention",
+    "fvcore",
+    "conv-batchnorm",
 ]
 """How a printed cost was counted; `cost.conventions` says what each name includes."""
 InputSize = Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
@@ -54,6 +60,7 @@ class Headings(Strict):
     mask_ap_percent: Text | None = None
     mask_ap50_percent: Text | None = None
     mask_ap75_percent: Text | None = None
+    miou_percent: Text | None = None
     latency_ms_per_image: Text | None = None
 
 
@@ -96,6 +103,10 @@ class Printed(Strict):
     mask_ap_difference: PrintedFigure | None = None
     mask_ap50_percent: PrintedNonNegative | None = None
     mask_ap75_percent: PrintedNonNegative | None = None
+    miou_percent: PrintedNonNegative | None = None
+    """Intersection over union, mean over the classes."""
+    miou_difference: PrintedFigure | None = None
+    """In brackets behind the mean IoU: points above the reference row."""
     latency_ms_per_image: PrintedPositive | None = None
     """On the paper's own machine."""
 
@@ -157,8 +168,9 @@ class Row(Strict):
     printed: Printed = Printed()
     convention: ConventionName = "matmul"
     """How the paper counted this row's printed cost."""
-    params_convention: Literal["all", "trainable"] = "all"
-    """Which parameters the paper counted: all, or those that are trained."""
+    params_convention: Literal["all", "trainable", "layers"] = "all"
+    """Which parameters the paper counted: all, those that are trained, or those of convolutions, linear layers and
+    batch norms."""
     counted_at_px: InputSize | None = None
     """Input at which the paper counted this row, where it is another than the table's."""
     architecture: list[Stage] | None = None

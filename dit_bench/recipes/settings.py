@@ -15,8 +15,9 @@ NonNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0.0)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0)]
 
-Task = Literal["classification", "detection"]
+Task = Literal["classification", "detection", "segmentation"]
 DetectorName = Literal["retinanet", "atss", "gfl", "mask_rcnn", "cascade_mask_rcnn", "sparse_rcnn", "detr"]
+SegmenterName = Literal["semantic_fpn", "trans2seg", "deeplabv3_plus"]
 Variant = Literal["dynamic", "static", "fully", "random", "attention", "scale", "depth", "diagonal", "cheapest"]
 
 
@@ -91,10 +92,10 @@ class ModelSettings(Strict):
 class DataSettings(Strict):
     """Which images, and how they reach the network."""
 
-    dataset: Literal["digit_scenes", "imagenet", "coco"] = "digit_scenes"
-    """Digit scenes are those with one digit for classification, with several for detection."""
+    dataset: Literal["digit_scenes", "imagenet", "coco", "ade20k"] = "digit_scenes"
+    """Digit scenes are those with one digit for classification, with several for detection and segmentation."""
     root: str | None = None
-    """Folder of a data set in ImageNet's or COCO's layout; unused for the embedded scenes."""
+    """Folder of a data set in the layout of ImageNet, COCO or ADE20K; unused for the embedded scenes."""
     image_size_px: PositiveInt = 64
     train_images: PositiveInt = 6000
     tune_images: PositiveInt = 1500
@@ -203,6 +204,58 @@ class DetectionSettings(Strict):
         return self
 
 
+class SegmentationSettings(Strict):
+    """Semantic segmentation: which head stands on the backbone, how images reach it, how long it trains.
+
+    `optimiser` gives rate, decay, clipping and batch; what it says of epochs, warm-up and schedule is for
+    classification and has no meaning here.
+    """
+
+    segmenter: SegmenterName = "semantic_fpn"
+    width_divisor: Literal[1, 2, 4, 8] = 1
+    """Neck and head have their published widths divided by this: heads for small images."""
+    output_stride: Literal[8, 16, 32] = 32
+    """Of a ResNet's coarsest map: below 32 its last stages are dilated instead of strided."""
+    classes: list[str] = []
+    """Names of the classes of the labels 1 … K (0 … K − 1 with `zero_label: class`); empty means the data set's own."""
+    zero_label: Literal["ignore", "class"] = "ignore"
+    """What a 0 in a label image is: nothing that counts, as in ADE20K, or the first class."""
+    short_side_px: PositiveInt = 512
+    """Training images are resized to this short side times a factor drawn from the range that follows."""
+    min_resize_factor: PositiveFloat = 0.5
+    max_resize_factor: PositiveFloat = 2.0
+    max_long_side_px: PositiveInt = 2048
+    """Before the factor; also of test images."""
+    crop_px: PositiveInt = 512
+    """Side of the square that training images are cropped or padded to."""
+    max_class_share: PositiveFraction = 0.75
+    """A crop is drawn anew, ten times at most, while one class covers this share of its labelled pixels or more; 1 asks
+    for nothing."""
+    photometric_distortion: bool = True
+    test_short_side_px: PositiveInt = 512
+    """Test images are resized to this short side, then both sides up to a multiple of 32."""
+    updates: PositiveInt = 40_000
+    """Length of the training, in optimiser steps."""
+    poly_power: NonNegativeFloat = 0.9
+    """The rate falls from the full one to `min_lr` as (1 − t / updates) to this power."""
+    min_lr: NonNegativeFloat = 0.0
+    warmup_updates: NonNegativeInt = 0
+    """The rate rises linearly over so many updates."""
+    no_decay: Literal["nothing", "norms"] = "nothing"
+    """Parameters without weight decay: none, or those with `norm` in their name."""
+    backbone_lr_scale: PositiveFloat = 1.0
+
+    @model_validator(mode="after")
+    def _ranges_in_order(self) -> "SegmentationSettings":
+        if self.min_resize_factor > self.max_resize_factor:
+            raise ValueError("min_resize_factor is larger than max_resize_factor")
+        if max(self.short_side_px, self.test_short_side_px) > self.max_long_side_px:
+            raise ValueError("a short side is longer than max_long_side_px")
+        if self.warmup_updates >= self.updates:
+            raise ValueError("warmup_updates must be smaller than updates")
+        return self
+
+
 class RunSettings(Strict):
     """All settings that decide what a run computes; their hash is the run's identity, together with the seed."""
 
@@ -214,7 +267,8 @@ class RunSettings(Strict):
     optimiser: OptimiserSettings = OptimiserSettings()
     numerics: NumericsSettings = NumericsSettings()
     detection: DetectionSettings = DetectionSettings()
-    """What only the task of that name has; it does not belong to the identity of other tasks' runs."""
+    segmentation: SegmentationSettings = SegmentationSettings()
+    """What only the task of that name has; neither belongs to the identity of other tasks' runs."""
 
 
 class RuntimeSettings(Strict):

@@ -15,7 +15,7 @@ def nearest(word: str, names: Iterable[str]) -> list[str]:
     ratio, which ranks such a slip too low in short names.
     """
     known = sorted(set(names))
-    one_slip = [name for name in known if _one_slip_apart(word.lower(), name.lower())]
+    one_slip = [name for name in known if one_slip_apart(word.lower(), name.lower())]
     if one_slip:
         return one_slip
     return difflib.get_close_matches(word, known, n=1, cutoff=0.6)
@@ -32,7 +32,7 @@ def did_you_mean(word: str, names: Iterable[str]) -> str | None:
     return None
 
 
-def _one_slip_apart(left: str, right: str) -> bool:
+def one_slip_apart(left: str, right: str) -> bool:
     """Whether the Damerau-Levenshtein distance (neighbours swapped count once) is at most 1."""
     if abs(len(left) - len(right)) > 1:
         return False

@@ -144,7 +144,7 @@ def _accuracy_notes(recipe: Recipe) -> list[str]:
 
 def _profile_notes(recipe: Recipe, profile: str) -> list[str]:
     others = [row.label for row in recipe.rows if not row.belongs_to(profile)]
-    return [f"Rows that profile {profile} does not have: {', '.join(others)}."] if others else []
+    return [f"Rows that profile {profile} does not have: {'; '.join(others)}."] if others else []
 
 
 def summaries(rows: Sequence[ResolvedRow], store: RunStore) -> list[RunSummary]:

@@ -16,8 +16,8 @@ from dit_bench.report.statistics import decimals_of
 
 FlatSettings = Mapping[tuple[str, ...], Any]
 IMAGENET_VAL_IMAGES = 50_000
-VAL_IMAGES: dict[Task, int] = {"classification": IMAGENET_VAL_IMAGES, "detection": 5_000}
-"""Images of the sets that the papers evaluate on: ImageNet's and COCO val2017."""
+VAL_IMAGES: dict[Task, int] = {"classification": IMAGENET_VAL_IMAGES, "detection": 5_000, "segmentation": 2_000}
+"""Images of the sets that the papers evaluate on: ImageNet's, COCO val2017, ADE20K's."""
 IMAGENET_CLASSES = 1000
 NAMED_KEYS = 3
 # What decides the result of given weights; how they were trained is not known of weights from elsewhere.

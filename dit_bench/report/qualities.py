@@ -17,6 +17,7 @@ QUALITIES: tuple[Quality, ...] = (
     Quality("mask_ap_percent", "mask_ap_difference", "Mask AP (%)"),
     Quality("mask_ap50_percent", None, "Mask AP50 (%)"),
     Quality("mask_ap75_percent", None, "Mask AP75 (%)"),
+    Quality("miou_percent", "miou_difference", "mIoU (%)"),
     Quality("latency_ms_per_image", None, "Latency (ms/image)", judged=False),
 )
 """In the order of columns; the first one that a table prints is what its rows are compared by."""

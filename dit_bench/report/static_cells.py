@@ -55,6 +55,11 @@ class Counted(Protocol):
         ...
 
     @property
+    def params_layers(self) -> int | None:
+        """Those of convolutions, linear layers and batch norms alone; None where they were not told apart."""
+        ...
+
+    @property
     def stages(self) -> Sequence[Stage]:
         """The architecture as built, where it is a pyramid without routing."""
         ...
@@ -107,7 +112,8 @@ def static_cells(
 
 def _params_cells(row: RowSpec, count: Counted, used_params_m: Sequence[float]) -> dict[str, Cell]:
     printed = row.printed.get("params_m")
-    number = count.params_trainable if row.params_convention == "trainable" else count.params_total
+    counted = {"all": count.params_total, "trainable": count.params_trainable, "layers": count.params_layers}
+    number = counted[row.params_convention]
     total = None if number is None else number / 1e6
     if total is not None and not count.paths:
         return _compared("params", "params_m", printed, total, None)

@@ -112,12 +112,16 @@ def _convention_notes(spec: TableSpec, counts: Mapping[str, Counted], convention
             " mmcv-layernorm: layer norms 2 per element, too; fvcore: matmul plus batch norms 2 and layer norms 5 per"
             " element and global pooling."
         )
+        if "conv-batchnorm" in used:
+            notes.append("conv-batchnorm: convolutions, linear layers, and batch norms 2 per element; nothing else.")
         if any(name.endswith("-no-attention") for name in used):
             notes.append("no-attention: the same without the attention products, which some authors did not add.")
         if not spec.one_input_size:
             notes.append("Of necks and heads, mmcv's hooks see neither attention nor synchronised batch norms.")
     if any(row.params_convention == "trainable" for row in spec.rows):
         notes.append("Parameters of networks with frozen stages are those that are trained, as they are printed.")
+    if any(row.params_convention == "layers" for row in spec.rows):
+        notes.append("Parameters are those of convolutions, linear layers and batch norms where these alone fit.")
     notes.append(
         "match: ours rounds to the print (mmcv by way of its two decimals); within one unit: of the last printed digit."
     )

@@ -47,6 +47,17 @@ class ImageRecords:
     prediction: NDArray[np.int64] | None = None
     top5_hit: NDArray[np.bool_] | None = None
 
+    @property
+    def kept_ratio(self) -> list[list[float]]:
+        """Kept tokens over all tokens per node, mean over the images."""
+        tokens = np.broadcast_to(self.tokens, self.kept.shape[:2])
+        return (self.kept / tokens[:, :, None]).mean(axis=0).tolist()
+
+    @property
+    def column_open_ratio(self) -> list[list[float]]:
+        """Share of images whose column gate was open."""
+        return self.columns.mean(axis=0).tolist()
+
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """The arrays that there are, by name."""
         named = ((item.name, getattr(self, item.name)) for item in fields(self))

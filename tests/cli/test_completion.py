@@ -15,11 +15,11 @@ def _completions(arguments: list[str], incomplete: str) -> list[str]:
 def test_verbs_recipes_rows_and_profiles() -> None:
     assert _completions([], "") == list(VERBS)
     for verb in ("train", "eval", "flops", "bench", "ablate", "show"):
-        assert _completions([verb], "dit/t") == [f"dit/table{n}" for n in (1, 2, 3, 4, 6, 7, 8)]
+        assert _completions([verb], "dit/t") == [f"dit/table{n}" for n in range(1, 9)]
         assert _completions([verb, "dit/table6", "--row"], "") == ["static", "dynamic", "fully"]
         assert _completions([verb, "dit/table6", "--row", "static", "--row"], "d") == ["dynamic"]
         assert _completions([verb, "dit/table6", "--profile"], "s") == ["smoke"]
-    assert _completions(["plot"], "") == ["routing", "skips", "tradeoff", "growth", "detections"]
+    assert _completions(["plot"], "") == ["routing", "skips", "tradeoff", "curves", "growth", "detections", "segments"]
     assert _completions(["plot"], "dit/f") == ["dit/fig3", "dit/fig4", "dit/fig4_detection"]
     assert _completions(["plot", "routing"], "") == recipe_names()
     assert _completions(["plot", "routing", "dit/table7", "--row"], "a") == ["attention"]

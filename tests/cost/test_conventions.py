@@ -19,8 +19,8 @@ from dit_bench.cost.conventions import (
     TERM_LABELS,
     Convention,
     convention_macs,
-    detection_macs,
     differences,
+    pyramid_macs,
     without_attention,
     without_fused_attention,
 )
@@ -148,10 +148,10 @@ def test_of_a_detector_hooks_count_neither_attention_nor_batch_norms() -> None:
     """As published counts do: attention was added by hand for backbones, batch norms were SyncBatchNorms."""
     census = take_census(Attends(), torch.zeros(1, 4, 8))
     linear, norm, attention = 4 * 64, 2 * 32, 2 * 16 * 8
-    assert detection_macs(census, census, MATMUL) == 2 * (linear + attention)
-    assert detection_macs(census, census, FVCORE) == 2 * (linear + norm + attention)
-    assert detection_macs(census, census, MMCV) == linear + norm + attention + linear
-    assert detection_macs(census, census, without_attention(MMCV)) == linear + norm + linear
+    assert pyramid_macs(census, census, MATMUL) == 2 * (linear + attention)
+    assert pyramid_macs(census, census, FVCORE) == 2 * (linear + norm + attention)
+    assert pyramid_macs(census, census, MMCV) == linear + norm + attention + linear
+    assert pyramid_macs(census, census, without_attention(MMCV)) == linear + norm + linear
 
 
 def test_users_know_the_conventions_by_name() -> None:
@@ -162,11 +162,11 @@ def test_users_know_the_conventions_by_name() -> None:
         "mmcv-no-attention",
         "mmcv-layernorm-no-attention",
         "fvcore",
+        "conv-batchnorm",
     ]
     assert all(name == convention.name for name, convention in CONVENTIONS.items())
-    assert {name for name, convention in CONVENTIONS.items() if convention.counts_layers} == {
-        name for name in CONVENTIONS if name.startswith("mmcv")
-    }
+    of_layers = {name for name in CONVENTIONS if name.startswith("mmcv")} | {"conv-batchnorm"}
+    assert {name for name, convention in CONVENTIONS.items() if convention.counts_layers} == of_layers
 
 
 def test_a_convention_cannot_weigh_what_no_census_holds() -> None:

@@ -53,7 +53,7 @@ class Recorder:
         self.losses: list[float] = []
         self.epochs: list[dict[str, float]] = []
 
-    def started(self, position: Position, steps_per_epoch: int, epochs: int) -> None:
+    def started(self, position: Position, total_updates: int, epochs: int) -> None:
         pass
 
     def stepped(self, position: Position, loss: float) -> None:

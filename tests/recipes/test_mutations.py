@@ -17,7 +17,13 @@ from dit_bench.recipes.yaml_data import YamlSource, read_yaml
 
 ROOT = names.recipes_root()
 FILES = sorted(ROOT.rglob("*.yaml"))
-INCLUDED_BY = {"base/pvt": "pvt/table2", "base/coco": "pvt/table8", "base/detection": "dit/fig4_detection"}
+INCLUDED_BY = {
+    "base/pvt": "pvt/table2",
+    "base/coco": "pvt/table8",
+    "base/detection": "dit/fig4_detection",
+    "base/ade20k": "pvt/table7",
+    "base/segmentation": "dit/table5",
+}
 
 
 def _model(path: Path) -> type[Fragment] | type[Recipe]:

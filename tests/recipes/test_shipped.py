@@ -40,7 +40,7 @@ def test_every_row_resolves_in_every_profile(name: str) -> None:
     assert profiles_of(loaded) == expected
     for profile in expected:
         for row in resolve_rows(loaded, [], profile):
-            full = {"classification": "imagenet", "detection": "coco"}[row.settings.task]
+            full = {"classification": "imagenet", "detection": "coco", "segmentation": "ade20k"}[row.settings.task]
             assert row.settings.data.dataset == (full if profile == "paper" else "digit_scenes")
 
 

@@ -210,6 +210,10 @@ PRINTED = {
         "vit-small-32": {"params_m": "60.8"} | _named(BOX, ["31.7", "51.3", "32.3"]),
         "pvt-small": {"params_m": "34.2"} | _named(BOX, ["40.4", "61.3", "43.0"]),
     },
+    "pvt/table9_detection": {
+        "pvt-small-wide": _named(BOX, ["40.8", "61.8", "43.3"]),
+        "pvt-medium": _named(BOX, ["41.9", "63.1", "44.3"]),
+    },
     "pvt/table10": dict(_table_10()),
 }
 
@@ -291,6 +295,7 @@ def test_tables_share_the_runs_of_the_same_model_and_schedule() -> None:
     _same_runs(("pvt/table3", "pvt-small-1x"), ("pvt/fig5", "pvt-small-1x"), *single)
     _same_runs(("pvt/table3", "resnet50-3x"), ("pvt/fig5", "resnet50-3x"))
     _same_runs(("pvt/table8", "vit-small-32"), ("pvt/fig2", "vit-small-32"))
+    _same_runs(("pvt/table3", "pvt-medium-1x"), ("pvt/table9_detection", "pvt-medium"))
     for profile in ("smoke", "mini", "paper"):
         _same_runs(("dit/table4", "retinanet-dit-b2"), ("dit/fig4_detection", "retinanet-dit-b2"), profile=profile)
 

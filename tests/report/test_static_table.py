@@ -26,6 +26,7 @@ class Count:
     image_size: tuple[int, int] = (224, 224)
     params_total: int | None = None
     params_trainable: int | None = None
+    params_layers: int | None = None
     macs: dict[str, int] = field(default_factory=dict)
     paths: dict[str, int] = field(default_factory=dict)
     path_as_printed: str | None = None
@@ -111,6 +112,11 @@ def test_frozen_parameters_count_where_the_paper_counts_them() -> None:
     trained = static_table(replace(SPEC, rows=rows), {}, counts)
     assert texts(trained, "resnet101")["params_m"] == "44.324"
     assert any("frozen stages" in note for note in trained.notes)
+    counts = COUNTS | {"resnet101": replace(count, params_layers=44_100_000)}
+    rows = [replace(row, params_convention="layers") if row.id == "resnet101" else row for row in SPEC.rows]
+    of_layers = static_table(replace(SPEC, rows=rows), {}, counts)
+    assert texts(of_layers, "resnet101")["params_m"] == "44.100"
+    assert any("these alone fit" in note for note in of_layers.notes)
 
 
 def test_what_a_paper_does_not_print_has_no_columns() -> None:

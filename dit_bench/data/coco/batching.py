@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from dit_bench.data.coco.detection_set import DetectionSet
 from dit_bench.data.coco.grouping import (
@@ -25,8 +23,9 @@ from dit_bench.data.coco.grouping import (
 )
 from dit_bench.data.coco.transforms import Picture, augment, resize
 from dit_bench.data.order import sample_generators
+from dit_bench.data.reading import Position, read_batches
 from dit_bench.data.transforms import normalise_images
-from dit_bench.errors import BenchError, UsageError
+from dit_bench.errors import UsageError
 from dit_bench.recipes.settings import DataSettings, DetectionSettings
 
 
@@ -113,13 +112,13 @@ def detection_training_batches(
     detection_steps_per_epoch(dataset, batch_size)
     if masks:
         dataset.check_masks()
-    samples = _Samples(dataset, detection, masks, (seed, epoch, hflip_prob))
+    read = _Reader(dataset, detection, masks, (seed, epoch, hflip_prob))
     batches = epoch_batches(is_wide(dataset), batch_size, seed=seed, epoch=epoch)
     positions = (
         [(step * batch_size + k, index) for k, index in enumerate(batches[step].tolist())]
         for step in range(start_step, len(batches))
     )
-    return _read_batches(samples, positions, workers)
+    return _unpacked(read, positions, workers)
 
 
 def detection_evaluation_batches(
@@ -131,9 +130,7 @@ def detection_evaluation_batches(
         DataError: an image cannot be read; the message names it.
     """
     groups = evaluation_groups(dataset, batch_size, detection.test_short_side_px, detection.max_long_side_px)
-    return _read_batches(
-        _Samples(dataset, detection, masks, None), ([(k, k) for k in group] for group in groups), workers
-    )
+    return _unpacked(_Reader(dataset, detection, masks, None), ([(k, k) for k in group] for group in groups), workers)
 
 
 def check_mirroring(data: DataSettings, hflip_prob: float) -> None:
@@ -149,7 +146,7 @@ def check_mirroring(data: DataSettings, hflip_prob: float) -> None:
         )
 
 
-class _Samples(TorchDataset):
+class _Reader:
     """Reads and transforms single images, in the main process or in a worker."""
 
     def __init__(
@@ -165,14 +162,9 @@ class _Samples(TorchDataset):
         self.training = training
         """Seed, epoch and probability of mirroring."""
 
-    def __getitem__(self, key: tuple[int, int]) -> DetectionSample | BenchError:
-        position, index = key
-        try:
-            pixels = self.dataset.read(index)
-            objects = self.dataset.objects(index, masks=self.masks)
-        except BenchError as error:
-            # handed back as a value, since a worker's exception arrives with its traceback as the message
-            return error
+    def __call__(self, position: int, index: int) -> DetectionSample:
+        pixels = self.dataset.read(index)
+        objects = self.dataset.objects(index, masks=self.masks)
         picture = Picture(pixels, objects.boxes, objects.labels, objects.masks)
         if self.training is None:
             picture = resize(picture, self.detection.test_short_side_px, self.detection.max_long_side_px)
@@ -220,26 +212,9 @@ class _Parcel:
         return replace(self.batch, boxes=list(boxes), labels=list(labels), masks=masks)
 
 
-def _collate(samples: list[DetectionSample | BenchError]) -> _Parcel | BenchError:
-    read = []
-    for sample in samples:
-        if isinstance(sample, BenchError):
-            return sample
-        read.append(sample)
-    return _Parcel.pack(collate_samples(read))
+def _pack_samples(samples: list[DetectionSample]) -> _Parcel:
+    return _Parcel.pack(collate_samples(samples))
 
 
-def _read_batches(
-    samples: _Samples, positions: Iterable[list[tuple[int, int]]], workers: int
-) -> Iterator[DetectionBatch]:
-    loader = DataLoader(
-        samples,
-        batch_sampler=positions,  # type: ignore[arg-type]  # any iterable of lists of keys will do
-        num_workers=workers,
-        collate_fn=_collate,
-        generator=torch.Generator(),  # DataLoader draws a seed for its workers; not from the global stream
-    )
-    for parcel in loader:
-        if isinstance(parcel, BenchError):
-            raise parcel
-        yield parcel.unpack()
+def _unpacked(read: _Reader, positions: Iterable[list[Position]], workers: int) -> Iterator[DetectionBatch]:
+    return (parcel.unpack() for parcel in read_batches(read, positions, _pack_samples, workers))

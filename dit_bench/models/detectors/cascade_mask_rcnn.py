@@ -51,32 +51,15 @@ BOX_LOSS_WEIGHT = 10.0
 class CascadeMaskRCNN(TwoStageDetector):
     """Three times four convolutions and a linear layer for class and box, and four convolutions for the mask."""
 
-    def __init__(
-        self,
-        widths: list[int],
-        num_classes: int,
-        *,
-        channels: int = 256,
-        fc_width: int = 1024,
-        regions_per_image: int = 512,
-        score_threshold: float = 0.05,
-        max_detections: int = 100,
-    ):
-        super().__init__(
-            widths,
-            num_classes,
-            channels=channels,
-            outside_anchors=False,
-            proposal_beta=1 / 9,
-            training_proposals=2000,
-            regions_per_image=regions_per_image,
-            score_threshold=score_threshold,
-            max_detections=max_detections,
-        )
+    outside_anchors = False
+    proposal_beta = 1 / 9
+    training_proposals = 2000
+
+    def _add_region_heads(self, channels: int, fc_width: int) -> None:
         self.box_heads = nn.ModuleList(
-            BoxHead(channels, num_classes, num_convs=4, num_linear=1, fc_width=fc_width) for _ in STAGES
+            BoxHead(channels, self.num_classes, num_convs=4, num_linear=1, fc_width=fc_width) for _ in STAGES
         )
-        self.mask_heads = nn.ModuleList(MaskHead(channels, num_classes) for _ in STAGES)
+        self.mask_heads = nn.ModuleList(MaskHead(channels, self.num_classes) for _ in STAGES)
 
     def _region_losses(
         self, levels: list[Tensor], proposals: list[Tensor], sizes: list[Grid], objects: list[Objects]

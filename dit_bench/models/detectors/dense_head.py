@@ -6,7 +6,6 @@ the anchors, which of them learn what, how a box is written, and the losses.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,18 +17,17 @@ from dit_bench.cost.formulas import Grid
 from dit_bench.models.detectors.anchors import AnchorGrid
 from dit_bench.models.detectors.base import Detector
 from dit_bench.models.detectors.boxes import clip_boxes
-from dit_bench.models.detectors.fpn import ExtraLevels, FeaturePyramid
+from dit_bench.models.detectors.losses import PRIOR_LOGIT
 from dit_bench.models.detectors.matching import IGNORED
 from dit_bench.models.detectors.structures import Detections, Objects, PaddedImages
 from dit_bench.models.detectors.suppression import keep_best
+from dit_bench.models.pyramid.fpn import ExtraLevels, FeaturePyramid
 
 STRIDES = (8, 16, 32, 64, 128)
 """Of the levels P3 … P7."""
 TOWER_DEPTH = 4
 GROUP_CHANNELS = 8
 """Channels that a group norm treats together: 32 groups of 256."""
-PRIOR_PROBABILITY = 0.01
-"""Score of every class on every anchor before training (RetinaNet, arXiv 1708.02002, §4.1)."""
 CANDIDATES_PER_LEVEL = 1000
 """Pairs of anchor and class that a level hands to suppression at most."""
 
@@ -111,8 +109,7 @@ class DenseDetector(Detector):
         self.class_tower = _tower(channels, self.group_norm)
         self.box_tower = _tower(channels, self.group_norm)
         per_cell = self.anchors.num_per_cell
-        prior = -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY)
-        self.class_output = _head_conv(channels, per_cell * num_classes, initial_bias=prior)
+        self.class_output = _head_conv(channels, per_cell * num_classes, initial_bias=PRIOR_LOGIT)
         self.box_output = _head_conv(channels, per_cell * self.code_size)
         self.centerness_output = _head_conv(channels, per_cell) if self.predicts_centerness else None
         self.scales = nn.Parameter(torch.ones(len(STRIDES))) if self.level_scales else None
@@ -138,9 +135,7 @@ class DenseDetector(Detector):
             torch.cat([level.code for level in levels], dim=1),
             torch.cat(centerness, dim=1) if centerness else None,
         )
-        # Autocast would round box arithmetic; everything from here on is float32.
-        with torch.autocast(outputs.logits.device.type, enabled=False):
-            return self.losses_of(outputs, self._targets(grids, images.sizes, objects, outputs.logits.device))
+        return self.losses_of(outputs, self._targets(grids, images.sizes, objects, outputs.logits.device))
 
     @torch.no_grad()
     def detect(self, maps: list[Tensor], images: PaddedImages) -> list[Detections]:
@@ -148,11 +143,10 @@ class DenseDetector(Detector):
         levels, grids = self._outputs(maps)
         device = levels[0].logits.device
         anchors = self.anchors(grids, device)
-        with torch.autocast(device.type, enabled=False):
-            return [
-                self._detect_one(number, size, levels, anchors, self.anchors.on_image(grids, size, device))
-                for number, size in enumerate(images.sizes)
-            ]
+        return [
+            self._detect_one(number, size, levels, anchors, self.anchors.on_image(grids, size, device))
+            for number, size in enumerate(images.sizes)
+        ]
 
     def forward(self, maps: list[Tensor], padded_size: Grid) -> None:
         """Pyramid and heads, all that there is to count."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
+from dit_bench.models.detectors.losses import PRIOR_LOGIT
 from dit_bench.models.detectors.post_norm import AttentionSublayer, FeedForwardSublayer, xavier_matrices
-
-FOREGROUND_PRIOR = 0.01
-"""Probability that every class starts from (RetinaNet, arXiv 1708.02002, §4.1)."""
 
 
 class DynamicInteraction(nn.Module):
@@ -62,7 +58,7 @@ class DynamicHeadStage(nn.Module):
         xavier_matrices(self)
         class_logits = self.class_branch[-1]
         assert isinstance(class_logits, nn.Linear)
-        nn.init.constant_(class_logits.bias, -math.log((1 - FOREGROUND_PRIOR) / FOREGROUND_PRIOR))
+        nn.init.constant_(class_logits.bias, PRIOR_LOGIT)
 
     def forward(self, features: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Class logits `(B, n, K)`, box deltas `(B, n, 4)` and new features `(B, n, C)` of the proposals.

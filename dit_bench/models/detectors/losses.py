@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, distributed
 from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
+
+PRIOR_PROBABILITY = 0.01
+"""Score of every class everywhere before training (RetinaNet, arXiv 1708.02002, §4.1)."""
+PRIOR_LOGIT = -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY)
 
 
 def focal_loss_sum(logits: Tensor, targets_onehot: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:

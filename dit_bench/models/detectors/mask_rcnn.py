@@ -27,30 +27,13 @@ POSITIVE_IOU = 0.5
 class MaskRCNN(TwoStageDetector):
     """Two linear layers for class and box, four convolutions for the mask of each region."""
 
-    def __init__(
-        self,
-        widths: list[int],
-        num_classes: int,
-        *,
-        channels: int = 256,
-        fc_width: int = 1024,
-        regions_per_image: int = 512,
-        score_threshold: float = 0.05,
-        max_detections: int = 100,
-    ):
-        super().__init__(
-            widths,
-            num_classes,
-            channels=channels,
-            outside_anchors=True,
-            proposal_beta=0.0,
-            training_proposals=1000,
-            regions_per_image=regions_per_image,
-            score_threshold=score_threshold,
-            max_detections=max_detections,
-        )
-        self.box_head = BoxHead(channels, num_classes, num_convs=0, num_linear=2, fc_width=fc_width)
-        self.mask_head = MaskHead(channels, num_classes)
+    outside_anchors = True
+    proposal_beta = 0.0
+    training_proposals = 1000
+
+    def _add_region_heads(self, channels: int, fc_width: int) -> None:
+        self.box_head = BoxHead(channels, self.num_classes, num_convs=0, num_linear=2, fc_width=fc_width)
+        self.mask_head = MaskHead(channels, self.num_classes)
 
     def _region_losses(
         self, levels: list[Tensor], proposals: list[Tensor], sizes: list[Grid], objects: list[Objects]

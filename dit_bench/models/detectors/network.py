@@ -1,33 +1,27 @@
-"""A backbone with a detector on its maps: what is trained, evaluated and counted as one network."""
+"""A backbone with a detector on its maps."""
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from dit_bench.models.detectors.backbones import Backbone
 from dit_bench.models.detectors.base import Detector
 from dit_bench.models.detectors.structures import Detections, Objects, PaddedImages
-from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.trace import RoutingTrace
+from dit_bench.models.pyramid.backbones import Backbone
+from dit_bench.models.pyramid.network import PyramidNetwork
 
 
-class DetectionNetwork(nn.Module):
-    """Backbone and detector; the routing of the backbone, if it has any, comes back with every result."""
+class DetectionNetwork(PyramidNetwork):
+    """Backbone and detector."""
 
     def __init__(self, backbone: Backbone, detector: Detector):
-        super().__init__()
-        assert backbone.widths == detector.widths, "the detector was built for other maps"
-        self.backbone, self.detector = backbone, detector
+        super().__init__(backbone, detector)
+        self.detector = detector
 
     @property
-    def routed(self) -> DiT | None:
-        """The DiT inside, with its gates and costs; None for any other backbone."""
-        return self.backbone.model if isinstance(self.backbone.model, DiT) else None
-
-    def forward(self, pixels: Tensor) -> None:
-        """The counting pass: compute all that images `(B, 3, H, W)` cost, second stages as published counts assume."""
-        maps, _ = self.backbone(pixels)
-        self.detector(maps, (pixels.shape[2], pixels.shape[3]))
+    def head(self) -> Detector:
+        """The detector."""
+        return self.detector
 
     def losses(self, images: PaddedImages, objects: list[Objects]) -> tuple[dict[str, Tensor], RoutingTrace | None]:
         """The weighted terms of the detector's loss, whose sum is minimised, and what the gates decided."""
@@ -38,7 +32,3 @@ class DetectionNetwork(nn.Module):
         """The detections of each image, and what the gates decided."""
         maps, trace = self.backbone(images.pixels)
         return self.detector.detect(maps, images), trace
-
-    def no_weight_decay(self) -> set[str]:
-        """Names of the parameters that the backbone wants to keep from weight decay."""
-        return {f"backbone.{name}" for name in self.backbone.no_weight_decay()}

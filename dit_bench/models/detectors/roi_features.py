@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torchvision.ops import roi_align
@@ -22,21 +24,21 @@ def assign_levels(boxes: Tensor) -> Tensor:
     return levels.clamp(0, len(REGION_STRIDES) - 1).long()
 
 
-def pool_regions(levels: list[Tensor], boxes: list[Tensor], side: int) -> Tensor:
+def pool_regions(levels: Sequence[Tensor], boxes: Sequence[Tensor], side: int, *, sampling_ratio: int = 0) -> Tensor:
     """`(N, C, side, side)` for all boxes of all images, image after image.
 
     `levels` are the maps `(B, C, H_l, W_l)` of strides 4 … 32, `boxes` `(n_i, 4)` per image. RoIAlign (Mask R-CNN,
-    arXiv 1703.06870) with as many samples per bin as it has cells and without the half-pixel shift of the first
-    version; in float32, for coordinates do not survive fewer digits.
+    arXiv 1703.06870) without the half-pixel shift of the first version; in float32, for coordinates do not survive
+    fewer digits. A bin takes `sampling_ratio` samples per side; with 0 as many as it has cells.
     """
     assert len(levels) == len(REGION_STRIDES), f"{len(levels)} levels"
     images = torch.cat([of_image.new_full((of_image.shape[0], 1), i) for i, of_image in enumerate(boxes)])
-    regions = torch.cat([images, torch.cat(boxes)], dim=1).float()
+    regions = torch.cat([images, torch.cat([*boxes])], dim=1).float()
     level_of = assign_levels(regions[:, 1:])
     pooled, numbers = [], []
     for number, (level, stride) in enumerate(zip(levels, REGION_STRIDES, strict=True)):
         here = (level_of == number).nonzero().flatten()
-        pooled.append(roi_align(level.float(), regions[here], side, 1 / stride, sampling_ratio=0, aligned=True))
+        pooled.append(roi_align(level.float(), regions[here], side, 1 / stride, sampling_ratio, aligned=True))
         numbers.append(here)
     # Every region lies on one level, so the numbers are a permutation; its inverse restores the order.
     return torch.cat(pooled).index_select(0, torch.cat(numbers).argsort())

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import box_convert, roi_align
+from torchvision.ops import box_convert
 
 from dit_bench.cost.formulas import Grid
 from dit_bench.models.detectors.base import Detector
 from dit_bench.models.detectors.boxes import clip_boxes, decode_deltas
 from dit_bench.models.detectors.dynamic_head import DynamicHeadStage
-from dit_bench.models.detectors.fpn import FeaturePyramid
 from dit_bench.models.detectors.relative_boxes import image_scales
-from dit_bench.models.detectors.roi_features import REGION_STRIDES, assign_levels
+from dit_bench.models.detectors.roi_features import REGION_STRIDES, pool_regions
 from dit_bench.models.detectors.set_loss import FocalClassTerm, Predictions, SetLoss
 from dit_bench.models.detectors.structures import Detections, Objects, PaddedImages
+from dit_bench.models.pyramid.fpn import FeaturePyramid
 
 POOL_SIDE = 7
 SAMPLES_PER_BIN_SIDE = 2
@@ -99,25 +99,12 @@ class SparseRCNN(Detector):
         boxes = relative * image_scales(sizes, relative.device)[:, None]
         predictions = []
         for stage in self.stages:
-            pooled = _pool(levels, boxes.detach())
+            pooled = pool_regions(levels, boxes.detach().unbind(), POOL_SIDE, sampling_ratio=SAMPLES_PER_BIN_SIDE)
             logits, deltas, features = stage(features, pooled)
             moved = decode_deltas(deltas.flatten(0, 1), boxes.flatten(0, 1), DELTA_STDS).view_as(boxes)
             predictions.append(Predictions(logits, moved))
             boxes = moved.detach()
         return predictions
-
-
-def _pool(levels: list[Tensor], boxes: Tensor) -> Tensor:
-    """Pixels `(B · n, C, s, s)` of the boxes `(B, n, 4)`, each from the level that suits its size, in float32."""
-    images = torch.arange(len(boxes), device=boxes.device).repeat_interleave(boxes.shape[1])
-    regions = torch.cat([images[:, None].to(boxes.dtype), boxes.flatten(0, 1)], dim=1)
-    level_of = assign_levels(regions[:, 1:])
-    pooled = levels[0].new_zeros(len(regions), levels[0].shape[1], POOL_SIDE, POOL_SIDE, dtype=torch.float32)
-    for number, (level, stride) in enumerate(zip(levels, REGION_STRIDES, strict=True)):
-        here = (level_of == number).nonzero().flatten()
-        of_level = roi_align(level.float(), regions[here], POOL_SIDE, 1 / stride, SAMPLES_PER_BIN_SIDE, aligned=True)
-        pooled = pooled.index_copy(0, here, of_level)
-    return pooled
 
 
 def _corners(boxes: Tensor) -> Tensor:

@@ -13,12 +13,12 @@ from torch import Tensor
 from dit_bench.cost.formulas import Grid
 from dit_bench.models.detectors.base import Detector
 from dit_bench.models.detectors.box_head import BOX_SIDE, BoxPredictions, box_detections
-from dit_bench.models.detectors.fpn import FeaturePyramid
 from dit_bench.models.detectors.mask_head import POOLED_SIDE
 from dit_bench.models.detectors.roi_features import REGION_STRIDES, pool_regions
 from dit_bench.models.detectors.roi_training import TrainingBatch, sample_regions
 from dit_bench.models.detectors.rpn import STRIDES, ProposalLimits, RegionProposals
 from dit_bench.models.detectors.structures import Detections, Objects, PaddedImages
+from dit_bench.models.pyramid.fpn import FeaturePyramid
 
 SUPPRESSION_IOU = 0.5
 PROPOSALS_WHEN_DETECTING = ProposalLimits(per_level=1000, total=1000)
@@ -30,26 +30,31 @@ class TwoStageDetector(Detector):
     """Instance segmenter that proposes regions and looks at each; what it looks with is the subclass's."""
 
     predicts_masks: ClassVar[bool] = True
+    outside_anchors: ClassVar[bool]
+    """Whether anchors that reach beyond the image learn, too."""
+    proposal_beta: ClassVar[float]
+    """Where the proposals' box loss turns from quadratic to linear."""
+    training_proposals: ClassVar[int]
+    """Proposals of each image that regions are sampled from."""
 
     def __init__(
         self,
         widths: list[int],
         num_classes: int,
         *,
-        channels: int,
-        outside_anchors: bool,
-        proposal_beta: float,
-        training_proposals: int,
-        regions_per_image: int,
-        score_threshold: float,
-        max_detections: int,
+        channels: int = 256,
+        fc_width: int = 1024,
+        regions_per_image: int = 512,
+        score_threshold: float = 0.05,
+        max_detections: int = 100,
     ):
         super().__init__(widths, num_classes)
-        self.training_limits = ProposalLimits(per_level=2000, total=training_proposals)
+        self.training_limits = ProposalLimits(per_level=2000, total=self.training_proposals)
         self.regions_per_image = regions_per_image
         self.score_threshold, self.max_detections = score_threshold, max_detections
         self.neck = FeaturePyramid(widths, start_level=0, num_outputs=len(STRIDES), extra="pool", out_channels=channels)
-        self.proposals = RegionProposals(channels, outside=outside_anchors, beta=proposal_beta)
+        self.proposals = RegionProposals(channels, outside=self.outside_anchors, beta=self.proposal_beta)
+        self._add_region_heads(channels, fc_width)
 
     def losses(self, maps: list[Tensor], images: PaddedImages, objects: list[Objects]) -> dict[str, Tensor]:
         """Losses of the proposals and of the regions sampled from them; the objects need masks."""
@@ -116,6 +121,10 @@ class TwoStageDetector(Detector):
             )
             for of_image, own, size in zip(predictions.per_image(boxes), boxes, sizes, strict=True)
         ]
+
+    @abstractmethod
+    def _add_region_heads(self, channels: int, fc_width: int) -> None:
+        """Create what looks at regions: heads on `channels` channels, their linear layers `fc_width` wide."""
 
     @abstractmethod
     def _region_losses(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from timm.models.convnext import ConvNeXt
 from timm.models.mvitv2 import MultiScaleVit
@@ -16,10 +17,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dit_bench.cost.formulas import Grid
 from dit_bench.errors import UsageError
-from dit_bench.models.detectors.mvit_dense import coarsen_global_keys, multi_scale_maps
-from dit_bench.models.detectors.swin_dense import window_maps
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.trace import RoutingTrace
+from dit_bench.models.pyramid.mvit import coarsen_global_keys, multi_scale_maps
+from dit_bench.models.pyramid.swin import window_maps
 from dit_bench.models.zoo import create, default_image_size
 
 STRIDES = (4, 8, 16, 32)
@@ -28,6 +29,9 @@ STRIDES = (4, 8, 16, 32)
 class Backbone(nn.Module, ABC):
     """A network without its classifier. `model` keeps the names that its weights have for classification."""
 
+    strides: tuple[int, ...] = STRIDES
+    """Pixels of the image per cell of each map, down and across."""
+
     def __init__(self, model: nn.Module, widths: list[int]):
         super().__init__()
         self.model = model
@@ -35,7 +39,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, pixels: Tensor) -> tuple[list[Tensor], RoutingTrace | None]:
-        """Maps `(B, C_i, H / 4, W / 4)` … `(B, C_i, H / 32, W / 32)` of images `(B, 3, H, W)`; the routing, if any.
+        """Maps `(B, C_i, H / s_i, W / s_i)` of images `(B, 3, H, W)`, s the strides; the routing, if any.
 
         The sides of the images are multiples of 32.
         """
@@ -52,12 +56,15 @@ class PyramidBackbone(Backbone):
 
     With `frozen_stages` = n > 0 the stem and the first n stages of a ResNet are not trained, and all of its batch
     norms keep their running statistics; scale and shift of those in later stages are trained nevertheless (the habit of
-    detectors that start from ImageNet weights).
+    detectors that start from ImageNet weights). With an `output_stride` below 32, which the model was built for, a
+    ResNet's last maps all have it.
     """
 
-    def __init__(self, model: nn.Module, name: str, frozen_stages: int = 0):
-        indices, widths = _four_strides(model, name)
+    def __init__(self, model: nn.Module, name: str, frozen_stages: int = 0, output_stride: int = STRIDES[-1]):
+        strides = tuple(min(stride, output_stride) for stride in STRIDES)
+        indices, widths = _maps_of(model, strides, name)
         super().__init__(model, widths)
+        self.strides = strides
         self._indices = indices
         self._keep_statistics = frozen_stages > 0
         features: Any = model
@@ -153,12 +160,20 @@ class ColumnarBackbone(Backbone):
         return [_resized(found[0], (pixels.shape[2] // s, pixels.shape[3] // s)) for s in STRIDES], None
 
 
-def build_backbone(name: str, *, frozen_stages: int = 0, **arguments: Any) -> Backbone:
+def build_backbone(
+    name: str, *, frozen_stages: int = 0, output_stride: int = STRIDES[-1], **arguments: Any
+) -> Backbone:
     """A freshly initialised backbone by its name in the zoo.
 
-    `arguments` go to the model's constructor (drop path, DiT's routing). Raises UsageError for a model whose maps have
-    other strides than 4, 8, 16 and 32, or that has no stages to freeze.
+    An `output_stride` of 8 or 16 is that of a ResNet's last map: the stages that would go beyond are dilated instead of
+    strided (rates 2, 4), with the same weights. `arguments` go to the model's constructor (drop path, DiT's routing).
+    Raises UsageError for a model whose maps have other strides than 4, 8, 16 and 32, or that has no stages to freeze or
+    dilate.
     """
+    if output_stride != STRIDES[-1]:
+        if not _is_resnet(name):
+            raise _nothing_to_dilate(name)
+        arguments["output_stride"] = output_stride
     if name.startswith("swin_"):
         # Windows are never shrunk to a small map nor left unshifted there: maps of detection are larger. And timm's
         # Swin would drop paths without being asked.
@@ -171,7 +186,7 @@ def build_backbone(name: str, *, frozen_stages: int = 0, **arguments: Any) -> Ba
             if frozen_stages:
                 raise _nothing_to_freeze(name)
             return adapter(model)
-    return PyramidBackbone(model, name, frozen_stages)
+    return PyramidBackbone(model, name, frozen_stages, output_stride)
 
 
 _ADAPTERS: tuple[tuple[type[nn.Module], Any], ...] = (
@@ -186,19 +201,23 @@ def _output_norms(widths: list[int], eps: float) -> nn.ModuleList:
     return nn.ModuleList([nn.LayerNorm(width, eps=eps) for width in widths])
 
 
-def _four_strides(model: nn.Module, name: str) -> tuple[list[int], list[int]]:
-    """Which of a model's maps have the four strides, and their widths."""
+def _maps_of(model: nn.Module, strides: tuple[int, ...], name: str) -> tuple[list[int], list[int]]:
+    """Which of a model's maps have these strides, each the last one before the next coarser, and their widths."""
     infos: Any = getattr(model, "feature_info", [])
-    found = {info["reduction"]: (index, info["num_chs"]) for index, info in enumerate(infos)}
-    if not set(STRIDES) <= set(found) or not hasattr(model, "forward_intermediates"):
-        raise _no_pyramid(name)
-    return [found[stride][0] for stride in STRIDES], [found[stride][1] for stride in STRIDES]
+    reductions = [info["reduction"] for info in infos]
+    indices: list[int] = []
+    for stride in reversed(strides):
+        before = reductions[: indices[0]] if indices else reductions
+        if stride not in before or not hasattr(model, "forward_intermediates"):
+            raise _no_pyramid(name)
+        indices.insert(0, max(index for index, reduction in enumerate(before) if reduction == stride))
+    return indices, [infos[index]["num_chs"] for index in indices]
 
 
 def _no_pyramid(name: str) -> UsageError:
     return UsageError(
         f"model.name={name} has no maps of strides {', '.join(map(str, STRIDES))}",
-        remedy="detection needs a backbone with a pyramid, such as dit_b2, pvt_v2_b2 or resnet50",
+        remedy="detection and segmentation need a backbone with a pyramid, such as dit_b2, pvt_v2_b2 or resnet50",
     )
 
 
@@ -213,6 +232,19 @@ def _nothing_to_freeze(name: str) -> UsageError:
     return UsageError(
         f"detection.frozen_stages: {name} has no stages that can be frozen",
         remedy="set detection.frozen_stages=0, or use a ResNet or ResNeXt",
+    )
+
+
+def _is_resnet(name: str) -> bool:
+    """Whether a model of the zoo is a ResNet of any kind; built on the meta device to know."""
+    with torch.device("meta"):
+        return isinstance(create(name, num_classes=0, image_size=default_image_size(name)), ResNet)
+
+
+def _nothing_to_dilate(name: str) -> UsageError:
+    return UsageError(
+        f"segmentation.output_stride: {name} has no stages that can be dilated",
+        remedy="set segmentation.output_stride=32, or use a ResNet or ResNeXt",
     )
 
 

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
+from dit_bench.report.figures.class_legend import LINE, draw_legend, legend_height, legend_places
 from dit_bench.report.figures.panels import (
     FOOT,
     GUTTER,
@@ -20,14 +21,13 @@ from dit_bench.report.figures.panels import (
     SIDE,
     STRIP,
     RoutingItem,
-    axes_at,
     draw_key,
     draw_nodes,
     frame,
-    text_at,
+    picture_at,
+    write_lines,
 )
 from dit_bench.report.figures.style import (
-    GREY,
     INK,
     PALETTE,
     SMALL,
@@ -42,11 +42,8 @@ _MASK_OPACITY = 0.45
 _TRUTH = "white"
 
 # Sizes in inches.
-_LINE = 0.14
-"""Of small type, with air."""
 _LABEL_AIR = 0.02
 _TALLEST_PICTURE = 3.9
-_LEGEND_GAP = 0.16
 _LINES_APART = 0.1
 
 
@@ -119,11 +116,11 @@ def draw_detections(
     colours = class_colours(item.names[k] for item in items for k in item.shown(min_score))
     with figure_style():
         heights = [_picture_height(line, len(scales), width_inches) for line in lines]
-        head, below = (HEAD, STRIP + _LINE) if routed else (MARGIN, 2 * _LINE)
+        head, below = (HEAD, STRIP + LINE) if routed else (MARGIN, 2 * LINE)
         body = sum(head + height + below for height in heights) + len(lines) * _LINES_APART
         truth = any(len(item.true_boxes) for item in items)
-        legend = _legend_places([*colours, *(["annotated"] if truth else [])], width_inches)
-        foot = FOOT * routed + ((legend[-1][1] + 1) * _LINE if legend else 0)
+        legend = legend_places([*colours, *(["annotated"] if truth else [])], width_inches)
+        foot = FOOT * routed + legend_height(legend)
         figure = new_figure(width_inches, body + foot + 2 * MARGIN)
         top = body + foot + MARGIN
         for line, height in zip(lines, heights, strict=True):
@@ -131,7 +128,7 @@ def draw_detections(
             for item in line:
                 left = _draw_item(figure, item, colours, min_score, scales, left, top - head, height) + GUTTER
             top -= head + height + below + _LINES_APART
-        _draw_legend(figure, legend, colours, MARGIN + foot)
+        draw_legend(figure, legend, colours, MARGIN + foot, _draw_truth_swatch)
         if routed:
             draw_key(figure)
     return figure
@@ -174,14 +171,13 @@ def _draw_item(
 ) -> float:
     """Draw one picture and its routing with their upper left corner at (left, top); return their right edge."""
     shown, width = item.shown(min_score), height * item.aspect
-    axes = axes_at(figure, left, top - height, width, height)
-    axes.set_gid("picture")
     image = item.image
     if item.masks is not None:
         behind = shown[::-1]
         image = paint_masks(image, (item.masks[k] for k in behind), (colours[item.names[k]] for k in behind))
-    pixels = (image.shape[1], image.shape[0])
-    axes.imshow(image, aspect="auto", interpolation="antialiased", extent=(0, pixels[0], pixels[1], 0))
+    extent = (0, image.shape[1], image.shape[0], 0)
+    axes = picture_at(figure, image, left, top, (width, height), extent=extent)
+    axes.set_gid("picture")
     for box in item.true_boxes:
         _draw_box(axes, box, _TRUTH, "truth")
     for k in reversed(shown):
@@ -196,9 +192,14 @@ def _draw_item(
         right = draw_nodes(figure, item.routing, scales, right + GUTTER, top, panel)
         below, room = below - STRIP, 1
         title += "" if item.routing.gmacs is None else f" · {item.routing.gmacs:.3g} GMACs"
-    for line, text in enumerate(wrap_to_width(figure, title, SMALL, right - left, room)):
-        text_at(figure, left, below - 0.03 - line * _LINE, text, ha="left", va="top", color=INK)
+    write_lines(figure, wrap_to_width(figure, title, SMALL, right - left, room), left, below - 0.03, LINE)
     return right
+
+
+def _draw_truth_swatch(axes: Axes, name: str) -> None:
+    """An annotated box in the legend, whatever its entry is called."""
+    del name
+    _draw_box(axes, np.array([0, 0, 1, 1]), _TRUTH, "truth")
 
 
 def _draw_box(axes: Axes, box: np.ndarray, colour: str, kind: str) -> None:
@@ -224,7 +225,7 @@ def _write_labels(
     picture, placed = Bbox.from_bounds(0, 0, *size), []
     for k in shown:
         text, colour = f"{item.names[k]} {item.scores[k]:.2f}", colours[item.names[k]]
-        width, height = text_width(figure, text, SMALL) + 2 * _LABEL_AIR, _LINE - 0.02
+        width, height = text_width(figure, text, SMALL) + 2 * _LABEL_AIR, LINE - 0.02
         x1, y1, x2, y2 = (float(edge) * scale for edge in item.boxes[k])
         # Above the box, inside at its top, below it, inside at its bottom; each at its left and at its right.
         rows = (y1 - height, y1, y2, y2 - height)
@@ -251,36 +252,6 @@ def _shifted_into(box: Bbox, room: Bbox) -> Bbox:
 
 def _overlap(one: Bbox, other: Bbox) -> bool:
     return one.x0 < other.x1 and other.x0 < one.x1 and one.y0 < other.y1 and other.y0 < one.y1
-
-
-def _legend_places(names: Sequence[str], width_inches: float) -> list[tuple[float, int, str]]:
-    """Left edge and line of each entry of the legend."""
-    probe = new_figure(width_inches, 1)
-    places: list[tuple[float, int, str]] = []
-    x, line = MARGIN, 0
-    for name in names:
-        width = 0.17 + text_width(probe, name, SMALL)
-        if places and x + width > width_inches - MARGIN:
-            x, line = MARGIN, line + 1
-        places.append((x, line, name))
-        x += width + _LEGEND_GAP
-    return places
-
-
-def _draw_legend(
-    figure: Figure, places: Sequence[tuple[float, int, str]], colours: Mapping[str, str], top: float
-) -> None:
-    """The classes in their colours, and the annotated boxes, in lines below `top`."""
-    for x, line, name in places:
-        y = top - (line + 0.5) * _LINE
-        axes = axes_at(figure, x, y - 0.05, 0.12, 0.1)
-        axes.set(xlim=(0, 1), ylim=(0, 1))
-        axes.set_axis_off()
-        if name in colours:
-            axes.add_patch(Rectangle((0, 0), 1, 1, facecolor=colours[name], edgecolor="none"))
-        else:
-            _draw_box(axes, np.array([0, 0, 1, 1]), _TRUTH, "truth")
-        text_at(figure, x + 0.17, y, name, ha="left", va="center_baseline", color=INK if name in colours else GREY)
 
 
 def _is_light(colour: str) -> bool:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -36,18 +36,24 @@ class LabelledPoint:
     color: str = INK
 
 
-def place_labels(figure: Figure, axes: Axes, points: Sequence[LabelledPoint]) -> list[Annotation]:
+def place_labels(
+    figure: Figure,
+    axes: Axes,
+    points: Sequence[LabelledPoint],
+    lines: Sequence[Sequence[tuple[float, float]]] = (),
+) -> list[Annotation]:
     """Write each point's label at the nearest place around it that is free.
 
-    Free means: inside the axes, clear of all markers, error bars and labels placed before, with a leader that crosses
-    no label and no marker. Where no place is free, the one that covers least is taken. The limits of `axes` must be
-    final, as places are judged in pixels.
+    Free means: inside the axes, clear of all markers, error bars, `lines` (through places in data units) and labels
+    placed before, with a leader that crosses no label and no marker. Where no place is free, the one that covers least
+    is taken. The limits of `axes` must be final, as places are judged in pixels.
     """
     pixel = figure.dpi / 72
     frame = axes.get_window_extent(renderer_of(figure))
     centres = [_pixels(axes, point.x, point.y) for point in points]
     markers = [_square(centre, _MARKER * pixel) for centre in centres]
     bars = [box for point in points for box in _error_bars(axes, point, _AIR * pixel)]
+    bars += [box for line in lines for box in _along([_pixels(axes, *place) for place in line], pixel)]
     labels: list[Bbox] = []
     leaders: list[Bbox] = []
     placed = []
@@ -126,10 +132,19 @@ def _nearest(centre: tuple[float, float], box: Bbox) -> tuple[float, float]:
 
 def _leader(centre: tuple[float, float], box: Bbox, pixel: float) -> list[Bbox]:
     """The line from a marker to its label as a chain of small squares, ending just outside the label."""
-    end = _nearest(centre, box)
-    steps = max(2, math.ceil(math.dist(centre, end) / pixel))
-    places = [((steps - k) / steps, k / steps) for k in range(1, steps)]
-    return [_square((a * centre[0] + b * end[0], a * centre[1] + b * end[1]), 0.7 * pixel) for a, b in places]
+    return _chain(centre, _nearest(centre, box), pixel, 0.7 * pixel)
+
+
+def _along(places: Sequence[tuple[float, float]], pixel: float) -> list[Bbox]:
+    """A line through places as a chain of squares."""
+    return [box for start, end in pairwise(places) for box in _chain(start, end, 2 * _AIR * pixel, _AIR * pixel)]
+
+
+def _chain(start: tuple[float, float], end: tuple[float, float], apart: float, half: float) -> list[Bbox]:
+    """Squares of half a side `half` on the way between two places, some `apart` from each other."""
+    steps = max(2, math.ceil(math.dist(start, end) / apart))
+    shares = [((steps - k) / steps, k / steps) for k in range(1, steps)]
+    return [_square((a * start[0] + b * end[0], a * start[1] + b * end[1]), half) for a, b in shares]
 
 
 def _outside(box: Bbox, frame: Bbox) -> float:

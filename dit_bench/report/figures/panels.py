@@ -3,8 +3,9 @@
 Places and sizes are in inches from the lower left corner of the figure.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -128,6 +129,33 @@ def text_at(figure: Figure, x: float, y: float, text: str, **properties) -> Text
     """Small type at a place given in inches."""
     across, up = figure.get_size_inches()
     return figure.text(x / across, y / up, text, fontsize=SMALL, **properties)
+
+
+def picture_at(
+    figure: Figure, image: np.ndarray, left: float, top: float, size: tuple[float, float], **properties: Any
+) -> Axes:
+    """A picture uint8 (H, W, 3) of that width and height, with its upper left corner at (left, top)."""
+    axes = axes_at(figure, left, top - size[1], *size)
+    axes.imshow(image, aspect="auto", interpolation="antialiased", **properties)
+    return axes
+
+
+def write_lines(figure: Figure, lines: Iterable[str], left: float, top: float, apart: float) -> None:
+    """Lines of small type below (left, top), `apart` from each other."""
+    for number, line in enumerate(lines):
+        text_at(figure, left, top - number * apart, line, ha="left", va="top", color=INK)
+
+
+def in_lines(widths: Iterable[float], room: float, gap: float) -> list[tuple[float, int]]:
+    """Left edge and line of entries of these widths, set one after another into lines that are `room` wide."""
+    places: list[tuple[float, int]] = []
+    x, line = 0.0, 0
+    for width in widths:
+        if places and x + width > room:
+            x, line = 0.0, line + 1
+        places.append((x, line))
+        x += width + gap
+    return places
 
 
 def frame(axes: Axes) -> None:

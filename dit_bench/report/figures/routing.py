@@ -12,13 +12,13 @@ from dit_bench.report.figures.panels import (
     SIDE,
     STRIP,
     RoutingItem,
-    axes_at,
     draw_key,
     draw_nodes,
     frame,
-    text_at,
+    picture_at,
+    write_lines,
 )
-from dit_bench.report.figures.style import INK, SMALL, figure_style, new_figure, wrap_to_width
+from dit_bench.report.figures.style import SMALL, figure_style, new_figure, wrap_to_width
 
 _LINE = 0.13
 _LARGEST_PANEL = 1.1
@@ -78,9 +78,7 @@ def _draw_item(
 ) -> float:
     """Draw one picture and its grid with their upper left corner at (left, top) inches; return their right edge."""
     side = _picture_rows(len(scales)) * (panel + STRIP) - STRIP
-    picture = axes_at(figure, left, top - side, side * item.aspect, side)
-    picture.imshow(item.image, aspect="auto", interpolation="antialiased")
-    frame(picture)
+    frame(picture_at(figure, item.image, left, top, (side * item.aspect, side)))
     _write_title(figure, item, left, top - side, side * item.aspect, len(scales) * (panel + STRIP) - side)
     return draw_nodes(figure, item, scales, left + side * item.aspect, top, panel)
 
@@ -93,5 +91,4 @@ def _write_title(figure: Figure, item: RoutingItem, left: float, top: float, wid
         lines = wrap_to_width(figure, " · ".join([item.title, *cost]), SMALL, width, 1)
     else:
         lines = wrap_to_width(figure, item.title, SMALL, width, room - len(cost)) + cost
-    for index, line in enumerate(lines):
-        text_at(figure, left, top - 0.04 - _LINE * index, line, ha="left", va="top", color=INK)
+    write_lines(figure, lines, left, top - 0.04, _LINE)

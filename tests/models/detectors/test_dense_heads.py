@@ -118,6 +118,15 @@ def test_initial_state(kind: type[DenseDetector]) -> None:
     assert all(level.logits.shape[2] == 80 for level in levels), "no background"
 
 
+@pytest.mark.parametrize(("kind", "number"), [(RetinaNet, 0), (ATSS, 8), (GFL, 8)])
+def test_towers_have_norms_of_32_groups_that_decay(kind: type[DenseDetector], number: int) -> None:
+    """PVT's configurations exempt parameters from decay whose names contain "norm": the heads' are not among them."""
+    detector = kind(TINY, 80)
+    norms = [module for module in detector.modules() if isinstance(module, nn.GroupNorm)]
+    assert [norm.num_groups for norm in norms] == [32] * number
+    assert not [name for name, _ in detector.named_parameters() if "norm" in name]
+
+
 @pytest.mark.parametrize("kind", [ATSS, GFL])
 def test_each_level_scales_its_own_codes(kind: type[DenseDetector]) -> None:
     detector = make_detector(kind, spread=0.2)
@@ -133,14 +142,17 @@ def test_each_level_scales_its_own_codes(kind: type[DenseDetector]) -> None:
 
 
 def test_outputs_are_in_the_order_of_the_anchors() -> None:
-    """The logit of class k for shape a on a cell comes from channel a · K + k."""
+    """The logit of class k for shape a on a cell comes from channel a · K + k at the anchor's row and column."""
     detector = make_detector(RetinaNet)
-    nn.init.zeros_(detector.class_output.weight)
-    assert detector.class_output.bias is not None
-    with torch.no_grad():
-        detector.class_output.bias.copy_(torch.arange(27.0))
-    levels, _ = detector._outputs(make_maps(TINY, (64, 96)))
-    assert levels[1].logits[0].view(4 * 6, 9, 3)[7].tolist() == torch.arange(27.0).view(9, 3).tolist()
+    maps = make_maps(TINY, (64, 96))
+    feature = detector.pyramid(maps)[1]
+    channels = detector.class_output(detector.class_tower(feature))[0]
+    logits = detector._outputs(maps)[0][1].logits[0]
+    anchors = detector.anchors([tuple(feature.shape[2:])] * 5, "cpu")[1]
+    for n in range(0, len(anchors), 5):
+        column, row = ((anchors[n, :2] + anchors[n, 2:]) / 2 / 16).round().long().tolist()
+        shape = n % 9
+        torch.testing.assert_close(logits[n], channels[shape * 3 : shape * 3 + 3, row, column])
 
 
 def test_retinanets_detections_are_torchvisions() -> None:
@@ -167,11 +179,11 @@ def test_retinanets_detections_are_torchvisions() -> None:
         torch.testing.assert_close(ours.boxes, other["boxes"][best], atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("kind", DETECTORS)
-def test_detections_lie_inside_their_image_and_score_enough(kind: type[DenseDetector]) -> None:
+@pytest.mark.parametrize(("kind", "nms_iou"), [(RetinaNet, 0.5), (ATSS, 0.6), (GFL, 0.6)])
+def test_detections_lie_inside_their_image_and_score_enough(kind: type[DenseDetector], nms_iou: float) -> None:
     """Also where a larger image of the batch has left a lot of padding to the right and below."""
     detector = make_detector(kind, spread=1.0, max_detections=50)
-    sizes = [(128, 160), (40, 50), (90, 33)]
+    sizes, closest = [(128, 160), (40, 50), (90, 33)], 0.0
     found = detector.detect(make_maps(TINY, (128, 160), batch=3), make_images((128, 160), sizes))
     for (height, width), detections in zip(sizes, found, strict=True):
         assert 0 < len(detections.boxes) <= 50
@@ -185,9 +197,10 @@ def test_detections_lie_inside_their_image_and_score_enough(kind: type[DenseDete
         assert (detections.scores.diff() <= 0).all(), "best first"
         for label in range(3):
             boxes = detections.boxes[detections.labels == label]
-            assert box_iou(boxes, boxes).triu(1).max() <= kind.nms_iou
+            closest = max(closest, box_iou(boxes, boxes).triu(1).max().item())
         if kind is not ATSS:
             assert (detections.scores > 0.05).all()
+    assert nms_iou - 0.05 < closest <= nms_iou, "of boxes of one class"
 
 
 @pytest.mark.parametrize("kind", DETECTORS)

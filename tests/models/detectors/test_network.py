@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from dit_bench.cost.formulas import Grid
-from dit_bench.models.detectors.backbones import build_backbone
 from dit_bench.models.detectors.base import Detector
 from dit_bench.models.detectors.network import DetectionNetwork
 from dit_bench.models.detectors.structures import Detections, Objects, PaddedImages
 from dit_bench.models.dit.ledger import Ledger
 from dit_bench.models.dit.options import RoutingOptions
+from dit_bench.models.pyramid.backbones import build_backbone
 
 
 class MeanOfMaps(Detector):

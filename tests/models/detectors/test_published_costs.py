@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from dit_bench.cost.census import Census, take_census
-from dit_bench.cost.conventions import CONVENTIONS, detection_macs
+from dit_bench.cost.conventions import CONVENTIONS, pyramid_macs
 from dit_bench.cost.formulas import Grid
-from dit_bench.models.detectors.backbones import build_backbone
-from dit_bench.models.detectors.cost_parts import detector_census
 from dit_bench.models.detectors.registry import build_detector
+from dit_bench.models.pyramid.backbones import build_backbone
+from dit_bench.models.pyramid.cost_parts import head_census
 
 SIZE = (800, 1280)
 SWIN = "swin_tiny_patch4_window7_224"
@@ -54,7 +54,7 @@ class Counted:
         return self.backbone.trainable_params + self.detector.trainable_params
 
     def macs(self, convention: str) -> int:
-        return detection_macs(self.backbone, self.detector, CONVENTIONS[convention])
+        return pyramid_macs(self.backbone, self.detector, CONVENTIONS[convention])
 
 
 @cache
@@ -68,7 +68,7 @@ def _backbone(name: str, size: Grid) -> tuple[Census, tuple[int, ...]]:
 def _detector(name: str, widths: tuple[int, ...], size: Grid) -> Census:
     with torch.device("meta"):
         detector = build_detector(name, list(widths), 80)
-    return detector_census(detector, size)
+    return head_census(detector, size)
 
 
 def counted(backbone: str, detector: str, size: Grid = SIZE) -> Counted:

@@ -39,18 +39,18 @@ def test_levels_are_those_of_torchvision() -> None:
     assert expected.unique().tolist() == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("side", [7, 14])
-def test_pooled_features_are_those_of_torchvision_moved_by_half_a_cell(side: int) -> None:
+@pytest.mark.parametrize(("side", "ratio"), [(7, 0), (14, 0), (7, 2)])
+def test_pooled_features_are_those_of_torchvision_moved_by_half_a_cell(side: int, ratio: int) -> None:
     """torchvision's pooler leaves out the half cell of the second version of RoIAlign: shift the boxes for it."""
     torch.manual_seed(0)
     height, width = 512, 640
     maps = [torch.randn(2, 3, height // stride, width // stride) for stride in STRIDES]
     # Larger than a cell of their level, below which the two versions treat sizes differently.
     boxes = [random_boxes(count, width, height, 8) for count in (9, 14)]
-    pooler = MultiScaleRoIAlign(["0", "1", "2", "3"], side, sampling_ratio=0)
+    pooler = MultiScaleRoIAlign(["0", "1", "2", "3"], side, sampling_ratio=ratio)
     shifted = [of_image - torch.tensor(STRIDES)[assign_levels(of_image)][:, None] / 2 for of_image in boxes]
     expected = pooler({str(k): level for k, level in enumerate(maps)}, shifted, [(height, width)])
-    torch.testing.assert_close(pool_regions(maps, boxes, side), expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(pool_regions(maps, boxes, side, sampling_ratio=ratio), expected, rtol=0, atol=1e-4)
 
 
 def test_a_bin_of_a_map_of_positions_is_its_centre() -> None:

@@ -1,4 +1,4 @@
-"""Sparse R-CNN: published size and cost, pooling, box code, gradients between stages, detections."""
+"""Sparse R-CNN: published size and cost, box code, gradients between stages, detections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from torchvision.ops import clip_boxes_to_image, roi_align
 
 from dit_bench.cost.census import Census, take_census
 from dit_bench.cost.conventions import MATMUL, MMCV_LAYERNORM, convention_macs, without_attention
-from dit_bench.models.detectors import sparse_rcnn
 from dit_bench.models.detectors.dynamic_head import DynamicHeadStage
 from dit_bench.models.detectors.sparse_rcnn import SparseRCNN
 from dit_bench.models.detectors.structures import Objects, PaddedImages
@@ -71,27 +70,6 @@ def test_cost_of_all_products(census: Census) -> None:
     assert round(lacking / 1e9, 2) == 3.64
     assert census.macs == census.dispatched_macs
     assert census.macs - convention_macs(census, without_attention(MATMUL)) == lacking
-
-
-def test_pooled_pixels_are_means_around_their_places() -> None:
-    """On maps whose cells hold their own coordinates in pixels, every bin gives its centre, whatever its level."""
-    levels = []
-    for number, stride in enumerate(STRIDES):
-        y, x = torch.meshgrid(*(stride * (torch.arange(1024 // stride) + 0.5),) * 2, indexing="ij")
-        level = torch.full_like(x, number)
-        levels.append(torch.stack([torch.stack([x, y, level, torch.full_like(x, image)]) for image in range(2)]))
-    boxes = torch.tensor([[[300.0, 200, 340, 260], [100, 200, 212, 312]], [[100, 100, 400, 350], [50, 60, 850, 900]]])
-    pooled = sparse_rcnn._pool(levels, boxes).view(2, 2, 4, 7, 7)
-    centres = (torch.arange(7) + 0.5) / 7
-    for image in range(2):
-        for number in range(2):
-            x1, y1, x2, y2 = boxes[image, number]
-            x, y, level, of_image = pooled[image, number]
-            torch.testing.assert_close(x, (x1 + centres * (x2 - x1)).expand(7, 7), atol=1e-2, rtol=0)
-            torch.testing.assert_close(y, (y1 + centres * (y2 - y1))[:, None].expand(7, 7), atol=1e-2, rtol=0)
-            assert bool((of_image == image).all())
-            # Square roots of the areas: 49, 112, 274 and 820 px; doublings of 56: under 1, 1, 2, 3.
-            assert bool((level == [[0, 1], [2, 3]][image][number]).all())
 
 
 def test_boxes_start_from_the_image_before_padding() -> None:

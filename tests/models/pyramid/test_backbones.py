@@ -9,9 +9,9 @@ from timm.layers import DropPath
 from torch import nn
 
 from dit_bench.errors import UsageError
-from dit_bench.models.detectors.backbones import Backbone, build_backbone
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.options import RoutingOptions
+from dit_bench.models.pyramid.backbones import Backbone, build_backbone
 
 # Parameters in M without a classifier; for ResNets those that are trained, beyond a frozen stem and first stage.
 BACKBONES = {
@@ -172,3 +172,33 @@ def test_swin_shifts_every_second_block_at_every_scale() -> None:
     for stage in model.layers:
         assert [block.window_size for block in stage.blocks] == [(7, 7)] * len(stage.blocks)
         assert [block.shift_size for block in stage.blocks] == [(0, 0), (3, 3)] * (len(stage.blocks) // 2)
+
+
+@pytest.mark.parametrize(("stride", "strides"), [(32, (4, 8, 16, 32)), (16, (4, 8, 16, 16)), (8, (4, 8, 8, 8))])
+def test_a_resnet_with_an_output_stride(stride: int, strides: tuple[int, ...]) -> None:
+    with torch.device("meta"):
+        backbone = build_backbone("resnet50s", output_stride=stride)
+        maps, _ = backbone(torch.zeros(1, 3, 64, 96))
+    assert backbone.strides == strides
+    assert backbone.widths == [256, 512, 1024, 2048]
+    assert [tuple(cells.shape[2:]) for cells in maps] == [(64 // s, 96 // s) for s in strides]
+
+
+@torch.no_grad()
+def test_dilation_keeps_the_weights_and_what_they_see() -> None:
+    """Every second or fourth cell of the dilated maps is what the strided network has there.
+
+    So the first convolution of a stage has the dilation of the stage before it, and rates add up to 2 and 4.
+    """
+    torch.manual_seed(0)
+    strided, dilated = build_backbone("resnet18c").eval(), build_backbone("resnet18c", output_stride=8).eval()
+    dilated.load_state_dict(strided.state_dict())
+    pixels = torch.randn(1, 3, 128, 128)
+    for own, other, step in zip(dilated(pixels)[0], strided(pixels)[0], (1, 1, 2, 4), strict=True):
+        torch.testing.assert_close(own[..., ::step, ::step], other, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["pvt_v2_nano", "dit_nano", "swin_tiny_patch4_window7_224", "convnext_atto"])
+def test_only_resnets_can_be_dilated(name: str) -> None:
+    with pytest.raises(UsageError, match=f"output_stride: {name}"):
+        build_backbone(name, output_stride=16)

@@ -8,11 +8,11 @@ from torch import nn
 
 from dit_bench.cost.counter import counted_macs
 from dit_bench.cost.formulas import pvt_v2_macs
-from dit_bench.models.detectors.backbones import build_backbone
-from dit_bench.models.detectors.cost_parts import CostParts, on_meta
 from dit_bench.models.detectors.network import DetectionNetwork
 from dit_bench.models.detectors.retinanet import RetinaNet
 from dit_bench.models.pvt import SIZES
+from dit_bench.models.pyramid.backbones import build_backbone
+from dit_bench.models.pyramid.cost_parts import CostParts, on_meta
 
 
 def _network(name: str) -> DetectionNetwork:
@@ -26,12 +26,12 @@ def test_parts_add_up_to_what_a_pass_really_computes(size: tuple[int, int]) -> N
     parts = CostParts(network)
     assert parts.backbone_macs(size) == pvt_v2_macs(SIZES["nano"], size, 0)
     executed = counted_macs(lambda: network(torch.zeros(1, 3, *size)))
-    assert parts.backbone_macs(size) + parts.detector_macs(size) == executed
+    assert parts.backbone_macs(size) + parts.head_macs(size) == executed
 
 
 def test_the_detector_costs_the_same_behind_gates() -> None:
     routed, plain = _network("dit_nano"), _network("pvt_v2_nano")
-    assert CostParts(routed).detector_macs((64, 64)) == CostParts(plain).detector_macs((64, 64))
+    assert CostParts(routed).head_macs((64, 64)) == CostParts(plain).head_macs((64, 64))
     with pytest.raises(AssertionError, match="ledger"):
         CostParts(routed).backbone_macs((64, 64))
 
@@ -42,12 +42,12 @@ def test_the_detectors_cost_by_hand() -> None:
     lateral = 64 * 32 * 8 + 16 * 64 * 8 + 4 * 96 * 8
     output = 9 * (sum(cells[:3]) * 8 * 8 + 96 * 8 + 8 * 8)
     towers = sum(cells) * 9 * (8 * 8 * 8 + 8 * 27 + 8 * 36)
-    assert CostParts(_network("pvt_v2_nano")).detector_macs((64, 64)) == lateral + output + towers
+    assert CostParts(_network("pvt_v2_nano")).head_macs((64, 64)) == lateral + output + towers
 
 
 def test_sizes_that_are_not_padded_are_refused() -> None:
     with pytest.raises(AssertionError, match="not padded"):
-        CostParts(_network("pvt_v2_nano")).detector_macs((64, 80))
+        CostParts(_network("pvt_v2_nano")).head_macs((64, 80))
 
 
 def test_a_copy_on_meta_shares_nothing_and_keeps_everything() -> None:

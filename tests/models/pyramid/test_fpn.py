@@ -12,7 +12,7 @@ from torch.nn import functional
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from dit_bench.models.detectors.fpn import ExtraLevels, FeaturePyramid
+from dit_bench.models.pyramid.fpn import ExtraLevels, FeaturePyramid
 
 WIDTHS = [6, 8, 12, 16]
 GRIDS = [(50, 84), (25, 42), (13, 21), (7, 11)]

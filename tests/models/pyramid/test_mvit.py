@@ -6,7 +6,7 @@ import torch
 from timm.models.mvitv2 import MultiScaleVit, MultiScaleVitCfg
 
 from dit_bench.cost.counter import counted_macs
-from dit_bench.models.detectors.mvit_dense import _block, _cut, _join, _relative, coarsen_global_keys, multi_scale_maps
+from dit_bench.models.pyramid.mvit import _block, _cut, _join, _relative, coarsen_global_keys, multi_scale_maps
 
 
 def _mvit(depths: tuple[int, ...] = (1, 2, 3, 2)) -> MultiScaleVit:

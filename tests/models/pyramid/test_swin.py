@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.models.swin_transformer import SwinTransformer as OtherSwin
 
 from dit_bench.cost.counter import counted_macs
-from dit_bench.models.detectors.swin_dense import window_maps
+from dit_bench.models.pyramid.swin import window_maps
 
 WIDTH, DEPTHS, HEADS = 8, (2, 4), (1, 2)
 

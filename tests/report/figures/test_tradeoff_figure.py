@@ -8,9 +8,9 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.text import Annotation
 
 from dit_bench.errors import UsageError
-from dit_bench.report.figures.style import SMALL
-from dit_bench.report.figures.tradeoff import TradeoffPoint, draw_tradeoff, tradeoff_points
-from dit_bench.report.inputs import RunSummary, TableSpec
+from dit_bench.report.figures.style import PALETTE, SMALL
+from dit_bench.report.figures.tradeoff import TradeoffPoint, draw_tradeoff, printed_point, tradeoff_points
+from dit_bench.report.inputs import RowSpec, RunSummary, TableSpec
 from dit_bench.report.statistics import Summary
 
 
@@ -28,6 +28,35 @@ def test_points_equal_the_runs(spec: TableSpec, runs: list[RunSummary], make_run
     assert np.asarray(vertical.get_segments()[0])[:, 1].tolist() == pytest.approx([82.0, 84.0])
     labels = [text.get_text() for text in axes.texts]
     assert labels == ["Static_x | 100% (n = 3)", "Dynamic (ours) (n = 3)"]
+
+
+def test_any_two_metrics(spec: TableSpec, make_run: Callable[..., RunSummary]) -> None:
+    runs = [make_run("static", seed, 83.0, params_total_m=25.0) for seed in (0, 1)] + [make_run("dynamic", 0, 85.0)]
+    (point,) = tradeoff_points(spec.rows, runs, "params_total_m", "top1_percent")
+    assert (point.label, point.x.mean, point.y.mean, point.y.n) == ("Static_x | 100%", 25.0, 83.0, 2)
+
+
+def test_printed_points_are_hollow_and_groups_are_joined() -> None:
+    rows = [RowSpec(name, name.upper()) for name in ("a", "b", "c")]
+    printed = [printed_point(row, x, 30.0 + x / 10) for row, x in zip(rows, (20.0, 40.0, 60.0), strict=True)]
+    ours = TradeoffPoint("A", Summary(21.0, None, None, 2), Summary(33.0, 0.5, None, 2), "a")
+    axes = draw_tradeoff([*printed, ours], groups=[["b", "a"], ["c"]], x_name="M", y_name="AP").axes[0]
+    faces, edges = [], []
+    for container in axes.containers:
+        assert isinstance(container, ErrorbarContainer)
+        marker = container.lines[0]
+        assert marker is not None
+        faces.append(marker.get_markerfacecolor())
+        edges.append(marker.get_markeredgecolor())
+    # Rows a and b are one group; ours of a has its colour.
+    assert faces == ["white", "white", "white", PALETTE[0]]
+    assert edges == [PALETTE[0], PALETTE[0], PALETTE[1], "white"]
+    # In the order of the group; one measured point alone joins nothing.
+    (joined,) = [drawn for drawn in axes.lines if len(np.asarray(drawn.get_xdata())) > 1]
+    assert np.asarray(joined.get_xydata()).tolist() == [[40.0, 34.0], [20.0, 32.0]]
+    assert [text.get_text() for text in axes.texts] == ["A", "B", "C", "A (n = 2)"]
+    assert axes.get_ylabel() == "AP, hollow: printed, filled: ours ± SD over seeds"
+    assert axes.get_xlabel() == "M"
 
 
 def test_nothing_to_plot_is_a_usage_error() -> None:

@@ -1,0 +1,98 @@
+"""Evaluate a segmentation network: every image once, at the size of its label map, its routing and MACs on record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from dit_bench.data.segmentation.batching import segmentation_evaluation_batches
+from dit_bench.data.segmentation.segmentation_set import SegmentationSet
+from dit_bench.engine.devices import autocast, synchronize
+from dit_bench.engine.pyramid_records import PyramidRecorder
+from dit_bench.errors import DataError
+from dit_bench.models.segmenters.network import SegmentationNetwork
+from dit_bench.recipes.settings import RunSettings, RuntimeSettings
+from dit_bench.runs.confusion import ConfusionRecords, join_counts
+from dit_bench.runs.image_records import ImageRecords
+from dit_bench.tasks.segmentation.confusion import Confusion, ImageCounts, SegmentationFigures
+from dit_bench.tasks.segmentation.labelling import predict_labels
+
+
+@dataclass(frozen=True)
+class SegmentationEvaluation:
+    """What was found on a data set."""
+
+    figures: SegmentationFigures
+    counts: ConfusionRecords
+    """Pixels by true and predicted class, of the whole set and of each image."""
+    records: ImageRecords
+    metrics: dict[str, float]
+
+    @property
+    def num_images(self) -> int:
+        """Images evaluated."""
+        return len(self.records.index)
+
+    @property
+    def kept_ratio(self) -> list[list[float]]:
+        """See `ImageRecords.kept_ratio`."""
+        return self.records.kept_ratio
+
+    @property
+    def column_open_ratio(self) -> list[list[float]]:
+        """See `ImageRecords.column_open_ratio`."""
+        return self.records.column_open_ratio
+
+
+@torch.no_grad()
+def evaluate_segmentation(
+    network: SegmentationNetwork,
+    dataset: SegmentationSet,
+    settings: RunSettings,
+    runtime: RuntimeSettings,
+    device: torch.device,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
+) -> SegmentationEvaluation:
+    """Label every pixel of `dataset` and compare at the size of the label maps; MACs are those of each image's input.
+
+    Only images of one size at the network are batched and nothing is padded, so that nothing depends on the batch.
+    Raises DataError if an image cannot be read or the network's scores are not finite.
+    """
+    network.eval().to(device)
+    recorder = PyramidRecorder(network, settings.model.name)
+    confusion = Confusion(dataset.num_classes)
+    counts: list[tuple[int, ImageCounts]] = []
+    start = time.perf_counter()
+    for batch in segmentation_evaluation_batches(
+        dataset, settings.segmentation, batch_size=runtime.eval_batch_size, workers=runtime.workers
+    ):
+        pixels = batch.pixels.to(device)
+        with autocast(device, settings.numerics):
+            logits, trace = network.segment(pixels)
+        size = (pixels.shape[2], pixels.shape[3])
+        recorder.add(trace, size, batch.indices)
+        for scores, labels, index in zip(logits, batch.labels, batch.indices, strict=True):
+            predicted = predict_labels(scores, (labels.shape[0], labels.shape[1]), through=size).cpu().numpy()
+            counts.append((index, confusion.add(predicted, labels)))
+        on_batch(recorder.num_images, len(dataset))
+    synchronize(device)
+    seconds = time.perf_counter() - start
+    figures = confusion.figures()
+    named = {
+        "miou_percent": figures.miou_present,
+        "miou_all_classes_percent": figures.miou_all,
+        "pixel_accuracy_percent": figures.pixel_accuracy,
+        "class_accuracy_percent": figures.mean_class_accuracy,
+    }
+    if figures.miou_present is None:
+        raise DataError(
+            "no pixel of the split has a label, so there is nothing to compare with",
+            remedy="check the label images, and segmentation.zero_label",
+        )
+    metrics = {name: value for name, value in named.items() if value is not None}
+    metrics |= recorder.metrics() | {"eval_seconds": seconds}
+    records = join_counts(confusion.matrix, counts)
+    return SegmentationEvaluation(figures, records, recorder.records(len(dataset)), metrics)

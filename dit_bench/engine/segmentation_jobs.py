@@ -1,0 +1,84 @@
+"""Jobs of the task of segmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dit_bench.data.scenes.sources import Split
+from dit_bench.data.segmentation.batching import segmentation_evaluation_batches
+from dit_bench.data.segmentation.build import build_segmentation_set
+from dit_bench.data.segmentation.segmentation_set import SegmentationSet
+from dit_bench.engine.dense_settings import check_dense_augment
+from dit_bench.engine.latency import LATENCY_IMAGES
+from dit_bench.engine.pyramid_latency import pyramid_latency
+from dit_bench.engine.segmentation_build import build_segmentation_network
+from dit_bench.engine.segmentation_evaluate import evaluate_segmentation
+from dit_bench.engine.segmentation_task import SegmentationTraining
+from dit_bench.engine.task_jobs import Outcome
+from dit_bench.models.segmenters.network import SegmentationNetwork
+from dit_bench.recipes.settings import RunSettings, RuntimeSettings
+from dit_bench.runs.confusion import save_confusion
+from dit_bench.runs.image_records import save_image_records
+
+
+class SegmentationJobs:
+    """Segmentation as a job sees it; see `TaskJobs`."""
+
+    def check(self, settings: RunSettings) -> None:
+        """Refuse augmentation that segmentation does not have, and mirrored digits."""
+        check_dense_augment(settings, "use segmentation.min_resize_factor, segmentation.crop_px and augment.hflip_prob")
+
+    def dataset(
+        self, settings: RunSettings, split: Split, *, training: bool, cache_dir: Path | None
+    ) -> SegmentationSet:
+        """Pictures with label maps."""
+        return build_segmentation_set(settings.data, settings.segmentation, split, cache_dir=cache_dir)
+
+    def build(self, settings: RunSettings, dataset: SegmentationSet) -> nn.Module:
+        """Backbone and segmenter."""
+        return build_segmentation_network(settings, dataset.num_classes)
+
+    def training(
+        self, settings: RunSettings, runtime: RuntimeSettings, seed: int, dataset: SegmentationSet, device: torch.device
+    ) -> SegmentationTraining:
+        """The network with its training images."""
+        return SegmentationTraining(settings, runtime, seed, dataset, device)
+
+    def finish(
+        self,
+        model: nn.Module,
+        dataset: SegmentationSet,
+        settings: RunSettings,
+        runtime: RuntimeSettings,
+        device: torch.device,
+        on_batch: Callable[[int, int], None],
+        folder: Path,
+    ) -> Outcome:
+        """Intersection over union, MACs per image and latency; what each image's pixels were taken for is stored."""
+        assert isinstance(model, SegmentationNetwork)
+        evaluation = evaluate_segmentation(model, dataset, settings, runtime, device, on_batch)
+        save_image_records(folder, evaluation.records)
+        save_confusion(folder, evaluation.counts)
+        metrics = evaluation.metrics | segmentation_latency(model, dataset, settings, device)
+        return Outcome(metrics, evaluation.kept_ratio, evaluation.column_open_ratio, evaluation.num_images)
+
+
+def segmentation_latency(
+    network: SegmentationNetwork, dataset: SegmentationSet, settings: RunSettings, device: torch.device
+) -> dict[str, float]:
+    """Time per image of the network, and of the same segmenter on PVTv2 of its size, on images of the data set."""
+    first = next(
+        segmentation_evaluation_batches(dataset, settings.segmentation, batch_size=min(LATENCY_IMAGES, len(dataset)))
+    )
+    return pyramid_latency(
+        network,
+        lambda plain: build_segmentation_network(plain, dataset.num_classes),
+        lambda segmenting, pixels: segmenting.segment(pixels),
+        first.pixels.to(device),
+        settings,
+        device,
+    )

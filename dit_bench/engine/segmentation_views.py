@@ -1,0 +1,96 @@
+"""What the picture of a segmentation network's work needs: label maps of single pictures, and where tokens went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dit_bench.data.images import read_image
+from dit_bench.data.segmentation.build import build_segmentation_set
+from dit_bench.data.segmentation.segmentation_set import SegmentationSet
+from dit_bench.data.segmentation.transforms import network_pixels
+from dit_bench.data.transforms import denormalise_images, normalise_images
+from dit_bench.engine.devices import prepare
+from dit_bench.engine.pyramid_costs import PyramidCosts
+from dit_bench.engine.segmentation_scoring import load_segmenter
+from dit_bench.engine.views import kept_maps
+from dit_bench.models.segmenters.network import SegmentationNetwork
+from dit_bench.recipes.settings import RunSettings, RuntimeSettings
+from dit_bench.runs.read import FinishedRun
+from dit_bench.tasks.segmentation.labelling import predict_labels
+
+
+@dataclass(frozen=True)
+class SegmentedImage:
+    """One picture in its own size, what its pixels were taken for, and its route."""
+
+    image: np.ndarray
+    """uint8 (H, W, 3)."""
+    labels: np.ndarray
+    """uint8 (H, W): the class of every pixel."""
+    true_labels: np.ndarray | None
+    """uint8 (H, W), 255 where nothing is known; None for pictures without label images."""
+    kept: dict[tuple[int, int], np.ndarray]
+    """`kept[scale, stage]`: bool (h, w) of the network's input; empty for a backbone without a routing grid."""
+    live: np.ndarray
+    """bool (N, M)."""
+    network_input: np.ndarray
+    """uint8 (h, w, 3): the resized picture, which the grid covers."""
+    gmacs: float
+    title: str
+
+
+def segmented_pictures(
+    run: FinishedRun, runtime: RuntimeSettings, pictures: Sequence[Path], count: int
+) -> tuple[list[SegmentedImage], tuple[str, ...]]:
+    """Label maps of the user's pictures, or of `count` images of the split that the run was evaluated on; class names.
+
+    Raises DataError if a picture or the data set cannot be read, WeightsError if the run's weights are damaged.
+    """
+    settings = run.record.settings
+    device = prepare(runtime)
+    cache_dir = None if runtime.data_dir is None else Path(runtime.data_dir)
+    dataset = build_segmentation_set(
+        settings.data, settings.segmentation, settings.data.eval_split, cache_dir=cache_dir
+    )
+    network = load_segmenter(settings, run.weights_file, dataset.num_classes).to(device)
+    costs = PyramidCosts(network, settings.model.name)
+    loaded = [(read_image(path), path.name, None) for path in pictures] or list(_of_dataset(dataset, count))
+    return [_segmented(network, costs, settings, *item, device) for item in loaded], dataset.class_names
+
+
+def _of_dataset(dataset: SegmentationSet, count: int) -> Iterator[tuple[np.ndarray, str, np.ndarray]]:
+    """Images spread evenly over the data set, with their label maps."""
+    for index in sorted({round(k) for k in np.linspace(0, len(dataset) - 1, min(count, len(dataset)))}):
+        yield dataset.read(index), dataset.name(index), dataset.labels(index)
+
+
+@torch.no_grad()
+def _segmented(
+    network: SegmentationNetwork,
+    costs: PyramidCosts,
+    settings: RunSettings,
+    image: np.ndarray,
+    title: str,
+    true_labels: np.ndarray | None,
+    device: torch.device,
+) -> SegmentedImage:
+    resized = network_pixels(image, settings.segmentation)
+    size = (resized.shape[0], resized.shape[1])
+    pixels = normalise_images(resized[None]).to(device)
+    logits, trace = network.segment(pixels)
+    ledger = costs.ledger(trace, size, 1)
+    return SegmentedImage(
+        image=image,
+        labels=predict_labels(logits[0], (image.shape[0], image.shape[1]), through=size).cpu().numpy(),
+        true_labels=true_labels,
+        kept={} if trace is None else kept_maps(trace, costs.grid(size)),
+        live=ledger.live[0],
+        network_input=denormalise_images(pixels.cpu())[0],
+        gmacs=float(ledger.macs[0]) / 1e9,
+        title=title,
+    )

@@ -1,0 +1,1 @@
+"""Semantic segmenters over any pyramid of features."""

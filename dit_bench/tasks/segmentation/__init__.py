@@ -1,0 +1,1 @@
+"""Semantic segmentation: labels from logits, and intersection over union."""
