@@ -14,10 +14,10 @@ from dit_bench.cli.options import (
     example,
     force_option,
     json_option,
-    runtime_options,
     selection,
     store_option,
     table_files_option,
+    training_options,
 )
 from dit_bench.cli.progress import reporting
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "Also write the table here: .md, .csv, .tex or .json; repeatable. An existing file is replaced with --force."
 )
 @click.option("--only-finished", is_flag=True, help="Run nothing: build the table from the runs that exist.")
-@runtime_options
+@training_options
 @store_option
 @force_option
 @json_option

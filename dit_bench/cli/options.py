@@ -182,3 +182,20 @@ def _decorated(function: Any, *decorators: Callable[[Any], Any]) -> Any:
     for decorator in reversed(decorators):
         function = decorator(function)
     return function
+
+
+def training_options(body: Body) -> Body:
+    """As `runtime_options`, with --evaluate-every besides; the verb receives `runtime`."""
+
+    @functools.wraps(body)
+    def with_evaluation(runtime: Any, evaluate_every: int, **rest: Any) -> Any:
+        return body(runtime=runtime.model_copy(update={"evaluate_every_epochs": evaluate_every}), **rest)
+
+    every = click.option(
+        "--evaluate-every",
+        type=click.IntRange(min=0),
+        default=0,
+        metavar="EPOCHS",
+        help="Also evaluate after every so many epochs, for curves; the result stays the same.",
+    )
+    return runtime_options(_decorated(with_evaluation, every))

@@ -22,6 +22,10 @@ class PlainReporter:
     def __init__(self) -> None:
         self.epochs = 0
 
+    def data_read(self, split: str, summary: str) -> None:
+        """Say what is in a split."""
+        say(f"data     {split}: {summary}")
+
     def run_found(self, run: FinishedRun) -> None:
         """Say that a run is reused."""
         say(f"found    {run.path.name}")

@@ -12,9 +12,9 @@ from dit_bench.cli.options import (
     example,
     force_option,
     json_option,
-    runtime_options,
     selection,
     store_option,
+    training_options,
 )
 from dit_bench.cli.progress import reporting
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command("train", epilog=example("dit-bench train dit/table6 --row dynamic --profile smoke optimiser.lr=1e-3"))
 @selection
-@runtime_options
+@training_options
 @store_option
 @force_option
 @json_option

@@ -14,7 +14,7 @@ from dit_bench.engine.build import build_model
 from dit_bench.engine.classification_task import ClassificationTraining
 from dit_bench.engine.evaluate import evaluate
 from dit_bench.engine.latency import latency_metrics
-from dit_bench.engine.task_jobs import Outcome
+from dit_bench.engine.task_jobs import Outcome, of_merit
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.image_records import ImageRecords, save_image_records
 
@@ -39,6 +39,12 @@ class ClassificationJobs:
     ) -> ClassificationTraining:
         """The classifier with its training images."""
         return ClassificationTraining(settings, runtime, seed, dataset, device)
+
+    def figures(
+        self, model: nn.Module, dataset: Dataset, settings: RunSettings, runtime: RuntimeSettings, device: torch.device
+    ) -> dict[str, float]:
+        """Accuracy and MACs per image, by the moving averages of the gates."""
+        return of_merit(evaluate(model, dataset, settings, runtime, device).metrics)
 
     def finish(
         self,

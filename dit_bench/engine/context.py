@@ -15,6 +15,10 @@ from dit_bench.runs.store import RunStore
 class JobReporter(Protocol):
     """Who watches a sequence of runs; also gives the listener of each training."""
 
+    def data_read(self, split: str, summary: str) -> None:
+        """A split of a data set is ready; what is in it and what is left out, in one line."""
+        ...
+
     def run_found(self, run: FinishedRun) -> None:
         """A finished run is used as it is."""
         ...

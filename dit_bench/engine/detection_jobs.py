@@ -18,7 +18,7 @@ from dit_bench.engine.detection_evaluate import evaluate_detector
 from dit_bench.engine.detection_task import DetectionTraining, padded_images
 from dit_bench.engine.latency import LATENCY_IMAGES
 from dit_bench.engine.pyramid_latency import pyramid_latency
-from dit_bench.engine.task_jobs import Outcome
+from dit_bench.engine.task_jobs import Outcome, of_merit
 from dit_bench.models.detectors.network import DetectionNetwork
 from dit_bench.models.detectors.structures import PaddedImages
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
@@ -46,6 +46,18 @@ class DetectionJobs:
     ) -> DetectionTraining:
         """The network with its training images."""
         return DetectionTraining(settings, runtime, seed, dataset, device)
+
+    def figures(
+        self,
+        model: nn.Module,
+        dataset: DetectionSet,
+        settings: RunSettings,
+        runtime: RuntimeSettings,
+        device: torch.device,
+    ) -> dict[str, float]:
+        """COCO's figures and MACs per image, by the moving averages of the gates."""
+        assert isinstance(model, DetectionNetwork)
+        return of_merit(evaluate_detector(model, dataset, settings, runtime, device).metrics)
 
     def finish(
         self,

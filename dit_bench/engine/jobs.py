@@ -13,6 +13,7 @@ from safetensors.torch import save
 
 from dit_bench.data.scenes.sources import Split
 from dit_bench.engine.build import check_model_name
+from dit_bench.engine.class_agreement import check_same_classes
 from dit_bench.engine.classification_jobs import ClassificationJobs
 from dit_bench.engine.context import JobContext
 from dit_bench.engine.detection_jobs import DetectionJobs
@@ -68,7 +69,10 @@ class _Datasets:
         key = (settings.task, settings.data.model_dump_json(), split, training)
         if key not in self.loaded:
             jobs: TaskJobs = TASKS[settings.task]
-            self.loaded[key] = jobs.dataset(settings, split, training=training, cache_dir=self.context.cache_dir)
+            dataset = jobs.dataset(settings, split, training=training, cache_dir=self.context.cache_dir)
+            self.loaded[key] = dataset
+            if settings.task != "classification":
+                self.context.reporter.data_read(split, str(dataset.summary))
         return self.loaded[key]
 
 
@@ -85,7 +89,9 @@ def run_all(plans: Sequence[PlannedRun], context: JobContext) -> list[FinishedRu
         check_model_name(plan.settings.model.name)
         TASKS[plan.settings.task].check(plan.settings)
     for settings in {plan.settings.model_dump_json(): plan.settings for plan in open_plans}.values():
-        TASKS[settings.task].build(settings, datasets.training(settings))
+        train = datasets.training(settings)
+        check_same_classes(train, datasets.evaluation(settings), settings)
+        TASKS[settings.task].build(settings, train)
     finished: list[FinishedRun] = []
     with stop_requests(context.reporter.stop_requested) as should_stop:
         for number, plan in enumerate(plans, start=1):
@@ -117,6 +123,9 @@ def _run(
         listeners: list[TrainingListener] = [log, tensorboard, context.reporter.run_started(name, number, total)]
         make_task = partial(jobs.training, settings, context.runtime, seed, train, device)
         trainer = Trainer(settings, context.runtime, seed, make_task, device, folder.path, listeners, should_stop)
+        trainer.evaluate = partial(
+            jobs.figures, dataset=held_out, settings=settings, runtime=context.runtime, device=device
+        )
         try:
             model = trainer.run()
         finally:

@@ -18,7 +18,7 @@ from dit_bench.engine.pyramid_latency import pyramid_latency
 from dit_bench.engine.segmentation_build import build_segmentation_network
 from dit_bench.engine.segmentation_evaluate import evaluate_segmentation
 from dit_bench.engine.segmentation_task import SegmentationTraining
-from dit_bench.engine.task_jobs import Outcome
+from dit_bench.engine.task_jobs import Outcome, of_merit
 from dit_bench.models.segmenters.network import SegmentationNetwork
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.confusion import save_confusion
@@ -47,6 +47,18 @@ class SegmentationJobs:
     ) -> SegmentationTraining:
         """The network with its training images."""
         return SegmentationTraining(settings, runtime, seed, dataset, device)
+
+    def figures(
+        self,
+        model: nn.Module,
+        dataset: SegmentationSet,
+        settings: RunSettings,
+        runtime: RuntimeSettings,
+        device: torch.device,
+    ) -> dict[str, float]:
+        """Intersection over union and MACs per image, by the moving averages of the gates."""
+        assert isinstance(model, SegmentationNetwork)
+        return of_merit(evaluate_segmentation(model, dataset, settings, runtime, device).metrics)
 
     def finish(
         self,

@@ -46,6 +46,12 @@ class TaskJobs(Protocol):
         """The network with its training data, for the loop."""
         ...
 
+    def figures(
+        self, model: nn.Module, dataset: Any, settings: RunSettings, runtime: RuntimeSettings, device: torch.device
+    ) -> dict[str, float]:
+        """Figures of merit of a network in the middle of its training, for the epoch log."""
+        ...
+
     def finish(
         self,
         model: nn.Module,
@@ -58,3 +64,8 @@ class TaskJobs(Protocol):
     ) -> Outcome:
         """Evaluate and time the trained network, and write what belongs to single images into the run's folder."""
         ...
+
+
+def of_merit(metrics: dict[str, float]) -> dict[str, float]:
+    """What a curve over epochs may show of an evaluation's figures: percentages, and mean MACs."""
+    return {name: value for name, value in metrics.items() if name.endswith("_percent") or name == "gmacs_mean"}

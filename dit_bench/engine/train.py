@@ -57,6 +57,8 @@ class Trainer:
     """Where the state is kept while training is under way."""
     listeners: list[TrainingListener] = field(default_factory=list)
     should_stop: Callable[[], bool] = lambda: False
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None
+    """Figures of the network as it stands, for the epoch log."""
 
     def __post_init__(self) -> None:
         seed_everything(self.seed)
@@ -112,7 +114,8 @@ class Trainer:
             assert batch is not None
             self._end_epoch(batch)
             self._save()
-            last_save = time.monotonic()
+            # Neither evaluation nor saving is training time.
+            last_save = last_tick = time.monotonic()
             if self.should_stop() and self.position.epoch < self.epochs:
                 raise InterruptedRunError(
                     f"stopped after epoch {self.position.epoch} of {self.epochs}",
@@ -185,8 +188,21 @@ class Trainer:
             }
         position.epoch, position.step = position.epoch + 1, 0
         position.epochs_logged, self.sums = position.epoch, {}
+        metrics |= self._evaluated()
         for listener in self.listeners:
             listener.epoch_ended({"epoch": float(position.epoch), **metrics})
+
+    def _evaluated(self) -> dict[str, float]:
+        """Figures after this epoch, if they are due; those after the last one come from the run's own evaluation."""
+        every, epoch = self.runtime.evaluate_every_epochs, self.position.epoch
+        if self.evaluate is None or not every or epoch % every or epoch == self.epochs:
+            return {}
+        # torch's global stream belongs to the training, whatever an evaluation draws.
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            found = self.evaluate(self.model)
+        self.model.train()
+        return found
 
     @torch.no_grad()
     def _deterministic_cost(self, routed: DiT, batch: Any) -> float:

@@ -10,6 +10,7 @@ from torch import nn
 # Imported for what they register.
 import dit_bench.models.cvt
 import dit_bench.models.dit.registry
+import dit_bench.models.dtop.vit_mini
 import dit_bench.models.pvt_v1
 import dit_bench.models.resnet_c
 import dit_bench.models.vit_small  # noqa: F401

@@ -7,19 +7,25 @@ import json
 import re
 from typing import get_args
 
+from dit_bench.recipes.lineage import effective_pruning, is_plain_vit
 from dit_bench.recipes.settings import RunSettings, Task
 
 
 def canonical_json(settings: RunSettings) -> str:
     """All settings, defaults included, as JSON with sorted keys and no spaces: equal settings, equal text.
 
-    Sections of other tasks are left out, and the task of classification, which was once the only one.
+    Sections of other tasks are left out, the task of classification, which was once the only one, and what has no
+    effect on a plain ViT in its mode of pruning.
     """
     content = settings.model_dump(mode="json")
     if settings.task == "classification":
         del content["task"]
     for section in set(content) & set(get_args(Task)) - {settings.task}:
         del content[section]
+    if is_plain_vit(settings):
+        content["pruning"] = effective_pruning(settings.pruning).model_dump(mode="json")
+    else:
+        del content["pruning"]
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

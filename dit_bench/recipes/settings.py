@@ -17,7 +17,11 @@ NonNegativeFloat = Annotated[float, Field(ge=0.0)]
 
 Task = Literal["classification", "detection", "segmentation"]
 DetectorName = Literal["retinanet", "atss", "gfl", "mask_rcnn", "cascade_mask_rcnn", "sparse_rcnn", "detr"]
-SegmenterName = Literal["semantic_fpn", "trans2seg", "deeplabv3_plus"]
+SegmenterName = Literal["semantic_fpn", "trans2seg", "deeplabv3_plus", "dtop", "segvit"]
+PLAIN_VIT_SEGMENTERS: tuple[SegmenterName, ...] = ("dtop", "segvit")
+"""Those that stand on a plain ViT; the others need a pyramid."""
+PruningVariant = Literal["top-k", "remove", "top-share", "average", "average-top-k"]
+PruningMode = Literal["baseline", "direct", "finetune", "retrain"]
 Variant = Literal["dynamic", "static", "fully", "random", "attention", "scale", "depth", "diagonal", "cheapest"]
 
 
@@ -92,7 +96,7 @@ class ModelSettings(Strict):
 class DataSettings(Strict):
     """Which images, and how they reach the network."""
 
-    dataset: Literal["digit_scenes", "imagenet", "coco", "ade20k"] = "digit_scenes"
+    dataset: Literal["digit_scenes", "imagenet", "coco", "ade20k", "pascal_context", "coco_stuff_10k"] = "digit_scenes"
     """Digit scenes are those with one digit for classification, with several for detection and segmentation."""
     root: str | None = None
     """Folder of a data set in the layout of ImageNet, COCO or ADE20K; unused for the embedded scenes."""
@@ -256,6 +260,44 @@ class SegmentationSettings(Strict):
         return self
 
 
+class PruningSettings(Strict):
+    """Plain ViTs in stages with a head after each, and dynamic token pruning (DToP); only for these segmenters.
+
+    `segmentation.updates` is how long the baseline trains, and a network that is retrained.
+    """
+
+    mode: PruningMode = "baseline"
+    """`baseline`: no token leaves. `direct`: the baseline's weights, tokens leave at inference. `finetune`: from the
+    baseline's weights, trained on while tokens leave. `retrain`: tokens leave from the first step on."""
+    stage_ends: list[PositiveInt] = []
+    """Layers, counted from 1, after which stages end, the last one included; empty: 6, 8, 12 of 12, else thirds."""
+    heads: Annotated[list[Literal["atm", "fcn"]], Field(min_length=1)] = ["atm"]
+    """Kind of the head of each stage, or one for all: attention to mask, or fully convolutional."""
+    atm_heads: PositiveInt | None = None
+    """Attention heads of attention to mask; None: half as many as the backbone's."""
+    atm_layers: PositiveInt = 3
+    variant: PruningVariant = "top-k"
+    """Which tokens leave (DToP Table 5): of the easy ones, `top-k` keeps the k surest of every class, `remove` none,
+    `average` their mean, `average-top-k` both; `top-share` lets the surest share of all tokens leave."""
+    threshold: Fraction = 0.95
+    """p0 at inference: a token is easy if its score is above; 1 lets none leave."""
+    train_threshold: Fraction = 0.95
+    """p0 in training."""
+    keep: NonNegativeInt = 5
+    """k of `top-k`."""
+    share: Fraction = 0.35
+    """Share of `top-share`."""
+    finetune_updates: PositiveInt = 40_000
+    finetune_scope: Literal["heads", "all"] = "heads"
+    """What fine-tuning trains: the paper's text says the heads, its code trains everything."""
+    slide_stride_px: PositiveInt | None = None
+    """Test images are cut into windows of `segmentation.crop_px` so far apart; None: whole images."""
+    pixel_scale: Literal["half", "imagenet"] = "half"
+    """Pixels minus one half over one half, as the published ViTs expect, or by ImageNet's mean and deviation."""
+    exclude_ignored: bool = False
+    """Leave pixels without a label out of the loss of masks; in the authors' code they belong to no class's mask."""
+
+
 class RunSettings(Strict):
     """All settings that decide what a run computes; their hash is the run's identity, together with the seed."""
 
@@ -269,6 +311,8 @@ class RunSettings(Strict):
     detection: DetectionSettings = DetectionSettings()
     segmentation: SegmentationSettings = SegmentationSettings()
     """What only the task of that name has; neither belongs to the identity of other tasks' runs."""
+    pruning: PruningSettings = PruningSettings()
+    """What only segmenters on a plain ViT have; it does not belong to the identity of other runs."""
 
 
 class RuntimeSettings(Strict):
@@ -278,6 +322,8 @@ class RuntimeSettings(Strict):
     """auto, cpu, cuda, cuda:N or mps."""
     threads: PositiveInt | None = None
     workers: NonNegativeInt = 0
+    evaluate_every_epochs: NonNegativeInt = 0
+    """Evaluate after every so many epochs too, and note the figures in the epoch log; 0: at the end only."""
     eval_batch_size: PositiveInt = 100
     data_dir: str | None = None
     """Cache of the embedded scenes; None is the user's cache folder."""

@@ -33,6 +33,8 @@ class Plan:
 class Quiet:
     """Watches and says nothing."""
 
+    def data_read(self, split: str, summary: str) -> None: ...
+
     def run_found(self, run: FinishedRun) -> None: ...
 
     def run_started(self, name: str, number: int, total: int) -> Quiet:

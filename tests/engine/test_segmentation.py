@@ -30,6 +30,7 @@ from dit_bench.recipes.settings import (
     SegmentationSettings,
 )
 from dit_bench.runs.confusion import load_confusion
+from dit_bench.runs.epochs import load_epochs
 from dit_bench.runs.image_records import load_image_records
 from tests.engine.runs_of import Plan, context_of
 
@@ -108,6 +109,17 @@ def test_stopped_training_ends_in_the_same_bits(tmp_path: Path, scene_cache: Pat
     (resumed,) = run_all([Plan(settings, 3)], context_of(stores[1], scene_cache))
     assert resumed.record.provenance.weights_sha256 == whole.record.provenance.weights_sha256
     assert resumed.record.metrics["images_seen"] == whole.record.metrics["images_seen"] == 40
+
+
+def test_figures_between_epochs_change_nothing_else(tmp_path: Path, scene_cache: Path) -> None:
+    """Two batches an epoch, five updates: figures after the second of three epochs, and the same weights."""
+    settings = segmentation_settings()
+    (plain,) = run_all([Plan(settings, 1)], context_of(tmp_path / "plain", scene_cache))
+    (watched,) = run_all([Plan(settings, 1)], context_of(tmp_path / "watched", scene_cache, evaluate_every_epochs=2))
+    assert watched.record.provenance.weights_sha256 == plain.record.provenance.weights_sha256
+    named = [{"miou_percent", "gmacs_mean"} <= set(epoch) for epoch in load_epochs(watched)]
+    assert named == [False, True, False]
+    assert not any("miou_percent" in epoch for epoch in load_epochs(plain))
 
 
 def network_and_set(settings: RunSettings, scene_cache: Path) -> tuple[Any, Any]:

@@ -1,0 +1,86 @@
+"""Losses of the heads, in float32: pixel cross-entropy of FCN, and the set loss of attention to mask.
+
+The assignment of attention to mask is fixed: class token i answers for class i (SegViT's code; DToP's heads differ only
+in the number of ways of the class loss). Labels are `(B, H, W)` with classes 0 … K − 1 and `IGNORED` for no class.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision.ops import sigmoid_focal_loss
+
+from dit_bench.models.detectors.losses import mean_over_processes
+
+IGNORED = 255
+AUXILIARY_FCN_WEIGHT = 0.4
+CLASS_WEIGHT, FOCAL_WEIGHT, DICE_WEIGHT = 1.0, 20.0, 1.0
+NO_OBJECT_WEIGHT = 0.1
+
+
+def pixel_cross_entropy(logits: Tensor, labels: Tensor, *, average_ignored: bool = True) -> Tensor:
+    """Cross-entropy of logits `(B, K, h, w)`, upsampled bilinearly to the labels' size.
+
+    Ignored pixels cost nothing; with `average_ignored` they count in the mean all the same, as in mmsegmentation.
+    """
+    logits = functional.interpolate(logits.float(), size=labels.shape[1:], mode="bilinear", align_corners=False)
+    total = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+    pixels = labels.numel() if average_ignored else (labels != IGNORED).sum().clamp(min=1)
+    return total / pixels
+
+
+def mask_set_loss(
+    mask_logits: Tensor, class_logits: Tensor, labels: Tensor, *, exclude_ignored: bool = False
+) -> Tensor:
+    """Class loss + 20 · focal + dice of mask logits `(B, K, h, w)` and class logits `(B, K, ways)`.
+
+    With two ways the target of a class token is 0 where its class is in the image and 1 elsewhere (DToP); with
+    K + 1 it is the class itself or, elsewhere, K (SegViT). Ignored pixels belong to no mask; they count as background
+    of every class, unless excluded.
+    """
+    present = _present(labels, mask_logits.shape[1])
+    images, classes = present.nonzero(as_tuple=True)
+    num_masks = torch.as_tensor(float(len(images)), device=labels.device)
+    loss = CLASS_WEIGHT * _class_loss(class_logits.float(), present)
+    if len(images) == 0:
+        mean_over_processes(num_masks)  # every process takes part, whatever it holds
+        return loss + 0.0 * mask_logits.sum()
+    num_masks = mean_over_processes(num_masks).clamp(min=1)
+    logits = mask_logits.float()[images, classes].unsqueeze(1)
+    logits = functional.interpolate(logits, size=labels.shape[1:], mode="bilinear", align_corners=False).flatten(1)
+    targets = (labels[images] == classes[:, None, None]).flatten(1).float()
+    counted = (labels[images] != IGNORED).flatten(1).float() if exclude_ignored else torch.ones_like(targets)
+    focal, dice = _focal(logits, targets, counted), _dice(logits, targets, counted)
+    return loss + (FOCAL_WEIGHT * focal + DICE_WEIGHT * dice) / num_masks
+
+
+def _present(labels: Tensor, num_classes: int) -> Tensor:
+    """`(B, K)`: whether an image holds a pixel of each class."""
+    found = torch.zeros(len(labels), max(IGNORED, num_classes) + 1, dtype=torch.bool, device=labels.device)
+    found.scatter_(1, labels.flatten(1), True)
+    return found[:, :num_classes]
+
+
+def _class_loss(logits: Tensor, present: Tensor) -> Tensor:
+    """Weighted mean of the cross-entropies of all class tokens."""
+    num_classes, ways = logits.shape[1:]
+    assert ways in (2, num_classes + 1), f"{ways} ways for {num_classes} classes"
+    own = torch.arange(num_classes, device=logits.device) if ways == num_classes + 1 else torch.zeros_like(present[0])
+    targets = torch.where(present, own.long(), ways - 1)
+    weights = logits.new_ones(ways)
+    weights[-1] = NO_OBJECT_WEIGHT
+    return functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), weight=weights)
+
+
+def _focal(logits: Tensor, targets: Tensor, counted: Tensor) -> Tensor:
+    """Focal loss of maps `(M, P)`, mean over counted pixels, summed over maps."""
+    each = sigmoid_focal_loss(logits, targets, alpha=0.25, gamma=2.0, reduction="none")
+    return ((each * counted).sum(dim=1) / counted.sum(dim=1).clamp(min=1)).sum()
+
+
+def _dice(logits: Tensor, targets: Tensor, counted: Tensor) -> Tensor:
+    """1 − (2 Σ p t + 1) / (Σ p + Σ t + 1) of maps `(M, P)`, summed over maps."""
+    probabilities = logits.sigmoid() * counted
+    overlap = 2 * (probabilities * targets).sum(dim=1)
+    return (1 - (overlap + 1) / (probabilities.sum(dim=1) + (targets * counted).sum(dim=1) + 1)).sum()
