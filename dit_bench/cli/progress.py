@@ -55,11 +55,13 @@ class PlainReporter:
 
     def run_finished(self, run: FinishedRun) -> None:
         """Say what came out."""
-        from dit_bench.recipes.metrics import MAIN_METRIC_NAMES, MAIN_METRICS
+        from dit_bench.recipes.metrics import MAIN_METRIC_NAMES, MAIN_METRICS, base_name
 
         metrics = run.record.metrics
         base_gmacs = metrics.get("base_gmacs")
-        relative = f" ({metrics['gmacs_mean'] / base_gmacs:.3f} of PVTv2)" if base_gmacs else ""
+        relative = (
+            f" ({metrics['gmacs_mean'] / base_gmacs:.3f} of {base_name(run.record.settings)})" if base_gmacs else ""
+        )
         metric = MAIN_METRICS[run.record.settings.task]
         reached = f"{MAIN_METRIC_NAMES[metric]} {metrics[metric]:.2f} %"
         say(f"finished {run.path.name}: {reached}, {metrics['gmacs_mean']:.4g} GMACs{relative}")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +14,9 @@ from dit_bench.cost.conventions import CONVENTIONS, convention_macs, pyramid_mac
 from dit_bench.cost.formulas import Grid
 from dit_bench.engine.build import build_model, check_model_name
 from dit_bench.engine.detection_build import build_detection_network
+from dit_bench.engine.dtop_counting import plain_vit_costs
 from dit_bench.engine.segmentation_build import build_segmentation_network
+from dit_bench.engine.static_costs import StaticCosts, impossible_size
 from dit_bench.errors import MissingExtraError, UsageError
 from dit_bench.models.dit.costs import grid_costs
 from dit_bench.models.dit.model import DiT
@@ -27,40 +28,24 @@ from dit_bench.models.pyramid.network import PyramidNetwork
 from dit_bench.models.stages import built_stages
 from dit_bench.models.zoo import create, is_routed
 from dit_bench.recipes.counting_size import counting_size
+from dit_bench.recipes.lineage import is_plain_vit
 from dit_bench.recipes.resolve import ResolvedRow
 from dit_bench.recipes.schema import Stage
 from dit_bench.recipes.settings import RunSettings
 
-NUM_CLASSES = {"digit_scenes": 10, "imagenet": 1000, "coco": 80, "ade20k": 150}
+NUM_CLASSES = {
+    "digit_scenes": 10,
+    "imagenet": 1000,
+    "coco": 80,
+    "ade20k": 150,
+    "pascal_context": 59,
+    "coco_stuff_10k": 171,
+}
 DIAGONAL, CHEAPEST, SELECTED = "PVTv2 diagonal", "cheapest", "selected tokens, every image"
 ALL_GATES = "all gates, if every scale is live"
 COUNTED_LAYERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.SyncBatchNorm)
 COLUMNS_AS_PRINTED = (1, 2, 3)
 """Patch embeddings in these columns give the cost that DiT Table 6 prints for `fully`."""
-
-
-@dataclass(frozen=True)
-class StaticCosts:
-    """Costs of one row at one input size, in MACs, and its parameters."""
-
-    image_size: Grid
-    params_total: int | None = None
-    params_trainable: int | None = None
-    """Those that ask for gradients: detectors on CNNs leave the first layers frozen."""
-    params_layers: int | None = None
-    """Those of convolutions, linear layers and batch norms alone, where backbone and head were counted."""
-    macs: dict[str, int] = field(default_factory=dict)
-    """By convention; empty for a routed model."""
-    paths: dict[str, int] = field(default_factory=dict)
-    """Of a routed model, convention `matmul`: what stands in the keys is what a user reads."""
-    path_as_printed: str | None = None
-    """The path whose cost a routed row prints, if no image decides it."""
-    target_macs: int | None = None
-    """mu · C_base, where gates are learned or tokens selected."""
-    stages: Sequence[Stage] = ()
-    """Of a pyramid without routing, as it was built."""
-    problem: str = ""
-    """Why nothing was counted."""
 
 
 def row_costs(row: ResolvedRow, image_size: Grid | None = None) -> StaticCosts:
@@ -84,6 +69,8 @@ def static_costs(settings: RunSettings, image_size: Grid) -> StaticCosts:
     optional package is not installed.
     """
     num_classes = _num_classes(settings)
+    if is_plain_vit(settings):
+        return plain_vit_costs(settings, image_size, num_classes)
     if settings.task != "classification":
         return _pyramid_costs(settings, image_size, num_classes)
     if is_routed(settings.model.name):
@@ -124,7 +111,7 @@ def _pyramid_costs(settings: RunSettings, image_size: Grid, num_classes: int) ->
             return StaticCosts(image_size, params, trainable, **routed)
         backbone = take_census(network.backbone, torch.zeros(1, 3, *padded, device="meta"))
     except (ValueError, RuntimeError, AssertionError) as error:
-        raise _impossible_size(settings.model.name, image_size, error) from error
+        raise impossible_size(settings.model.name, image_size, error) from error
     macs = {name: pyramid_macs(backbone, head, convention) for name, convention in CONVENTIONS.items()}
     of_layers = sum(
         layer.params for part in (backbone, head) for layer in part.layers if issubclass(layer.cls, COUNTED_LAYERS)
@@ -153,7 +140,7 @@ def meta_model(name: str, num_classes: int | None, image_size: Grid, **arguments
         with torch.device("meta"):
             return create(name, num_classes=num_classes, image_size=image_size, **arguments).eval()
     except (ValueError, TypeError, AssertionError) as error:
-        raise _impossible_size(name, image_size, error) from error
+        raise impossible_size(name, image_size, error) from error
 
 
 def meta_census(model: nn.Module, name: str, image_size: Grid) -> Census:
@@ -165,15 +152,7 @@ def meta_census(model: nn.Module, name: str, image_size: Grid) -> Census:
     try:
         return take_census(model, torch.zeros(1, channels, *image_size, device="meta"))
     except (ValueError, RuntimeError, AssertionError) as error:
-        raise _impossible_size(name, image_size, error) from error
-
-
-def _impossible_size(name: str, image_size: Grid, error: Exception) -> UsageError:
-    reason = str(error).strip().split("\n")[0].rstrip(".") or "its layers do not fit"
-    return UsageError(
-        f"{name} cannot take an input of {image_size[0]}x{image_size[1]} pixels: {reason}",
-        remedy="choose another --image-size; multiples of 32 from 64 on suit most models",
-    )
+        raise impossible_size(name, image_size, error) from error
 
 
 def _routed_costs(settings: RunSettings, image_size: Grid, num_classes: int) -> StaticCosts:

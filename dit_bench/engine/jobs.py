@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from safetensors.torch import save
+from torch import nn
 
 from dit_bench.data.scenes.sources import Split
 from dit_bench.engine.build import check_model_name
@@ -21,8 +23,12 @@ from dit_bench.engine.devices import prepare
 from dit_bench.engine.interrupt import stop_requests
 from dit_bench.engine.logs import EpochLog, TensorBoardLog
 from dit_bench.engine.segmentation_jobs import SegmentationJobs
+from dit_bench.engine.task import TrainingTask
 from dit_bench.engine.task_jobs import TaskJobs
 from dit_bench.engine.train import Trainer, TrainingListener
+from dit_bench.models.weights import load_into, read_weights
+from dit_bench.recipes.identity import canonical_json
+from dit_bench.recipes.lineage import is_trained, lineage, parent
 from dit_bench.recipes.settings import RunSettings, Task
 from dit_bench.runs.atomic import write_bytes
 from dit_bench.runs.provenance import collect_provenance
@@ -82,31 +88,65 @@ def run_all(plans: Sequence[PlannedRun], context: JobContext) -> list[FinishedRu
     Everything that can be refused is refused before the first training starts. Raises InterruptedRunError when asked
     to stop; the next call goes on in the middle of the training that was stopped.
     """
-    open_plans = [plan for plan in plans if context.force or context.store.find(plan.settings, plan.seed) is None]
+    steps = _steps(plans)
+    open_steps = [step for step in steps if _is_forced(step, context) or _found(step, context) is None]
     device = prepare(context.runtime)
     datasets = _Datasets(context)
-    for plan in open_plans:
-        check_model_name(plan.settings.model.name)
-        TASKS[plan.settings.task].check(plan.settings)
-    for settings in {plan.settings.model_dump_json(): plan.settings for plan in open_plans}.values():
+    for step in open_steps:
+        check_model_name(step.settings.model.name)
+        TASKS[step.settings.task].check(step.settings)
+    for settings in {step.settings.model_dump_json(): step.settings for step in open_steps}.values():
         train = datasets.training(settings)
         check_same_classes(train, datasets.evaluation(settings), settings)
         TASKS[settings.task].build(settings, train)
-    finished: list[FinishedRun] = []
+    finished: dict[tuple[str, int], FinishedRun] = {}
     with stop_requests(context.reporter.stop_requested) as should_stop:
-        for number, plan in enumerate(plans, start=1):
-            done = None if context.force else context.store.find(plan.settings, plan.seed)
+        for number, step in enumerate(steps, start=1):
+            done = None if _is_forced(step, context) else _found(step, context)
             if done is not None:
                 context.reporter.run_found(done)
             else:
-                done = _run(plan, number, len(plans), context, datasets, device, should_stop)
+                done = _run(step, number, len(steps), context, datasets, device, should_stop)
                 context.reporter.run_finished(done)
-            finished.append(done)
-    return finished
+            finished[step.key] = done
+    return [finished[_Step(plan.settings, plan.seed).key] for plan in plans]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One run of a command: asked for by name, or needed by such a one."""
+
+    settings: RunSettings
+    seed: int
+    named: bool = True
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What makes it the same run as another."""
+        return canonical_json(self.settings), self.seed
+
+
+def _steps(plans: Sequence[PlannedRun]) -> list[_Step]:
+    """All runs of a command, each once, after those whose weights it starts from."""
+    steps: dict[tuple[str, int], _Step] = {}
+    named = {_Step(plan.settings, plan.seed).key for plan in plans}
+    for plan in plans:
+        for settings in lineage(plan.settings):
+            step = _Step(settings, plan.seed)
+            steps.setdefault(step.key, replace(step, named=step.key in named))
+    return list(steps.values())
+
+
+def _is_forced(step: _Step, context: JobContext) -> bool:
+    return context.force and step.named
+
+
+def _found(step: _Step, context: JobContext) -> FinishedRun | None:
+    return context.store.find(step.settings, step.seed)
 
 
 def _run(
-    plan: PlannedRun,
+    step: _Step,
     number: int,
     total: int,
     context: JobContext,
@@ -114,30 +154,30 @@ def _run(
     device: torch.device,
     should_stop: Callable[[], bool],
 ) -> FinishedRun:
-    settings, seed = plan.settings, plan.seed
+    settings, seed = step.settings, step.seed
     jobs: TaskJobs = TASKS[settings.task]
-    with context.store.begin(settings, seed, force=context.force) as folder:
+    before = parent(settings)
+    start = None if before is None else context.store.find(before, seed)
+    assert before is None or start is not None, "a run comes after the one that it starts from"
+    with context.store.begin(settings, seed, force=_is_forced(step, context)) as folder:
         train, held_out = datasets.training(settings), datasets.evaluation(settings)
         name = folder.path.name.removesuffix(".partial")
-        log, tensorboard = EpochLog(folder.path / EPOCHS_FILE), TensorBoardLog(folder.path / TENSORBOARD_FOLDER)
-        listeners: list[TrainingListener] = [log, tensorboard, context.reporter.run_started(name, number, total)]
-        make_task = partial(jobs.training, settings, context.runtime, seed, train, device)
-        trainer = Trainer(settings, context.runtime, seed, make_task, device, folder.path, listeners, should_stop)
-        trainer.evaluate = partial(
-            jobs.figures, dataset=held_out, settings=settings, runtime=context.runtime, device=device
-        )
-        try:
-            model = trainer.run()
-        finally:
-            tensorboard.close()
+        listener = context.reporter.run_started(name, number, total)
+        if is_trained(settings):
+            make_task = partial(jobs.training, settings, context.runtime, seed, train, device)
+            evaluate = partial(
+                jobs.figures, dataset=held_out, settings=settings, runtime=context.runtime, device=device
+            )
+            trained = _train(
+                settings, seed, make_task, evaluate, start, context, device, folder.path, listener, should_stop
+            )
+        else:
+            assert start is not None
+            trained = _taken_over(jobs.build(settings, train), start, folder.path)
         on_batch = context.reporter.evaluating
-        outcome = jobs.finish(model, held_out, settings, context.runtime, device, on_batch, folder.path)
-        metrics = dict(outcome.metrics)
-        metrics |= {"images_seen": float(trainer.position.images_seen), "train_seconds": trainer.position.seconds}
-        weights = save({key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()})
+        outcome = jobs.finish(trained.model, held_out, settings, context.runtime, device, on_batch, folder.path)
+        weights = save({key: value.detach().cpu().contiguous() for key, value in trained.model.state_dict().items()})
         write_bytes(folder.path / WEIGHTS_FILE, weights)
-        last = log.last()
-        metrics["loss_final"] = last["loss"]
         provenance = collect_provenance(
             device=str(device),
             threads=torch.get_num_threads(),
@@ -151,10 +191,61 @@ def _run(
                 settings=settings,
                 seed=seed,
                 provenance=provenance,
-                metrics=metrics,
+                metrics=outcome.metrics | trained.metrics,
                 kept_ratio=outcome.kept_ratio,
                 column_open_ratio=outcome.column_open_ratio,
                 num_images=outcome.num_images,
-                training={key: value for key, value in last.items() if key != "epoch"},
+                training=trained.training,
             )
         )
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """A network at the end of its training."""
+
+    model: nn.Module
+    metrics: dict[str, float]
+    """What the training cost, and its last loss."""
+    training: dict[str, float]
+    """Figures of the last epoch."""
+
+
+def _train(
+    settings: RunSettings,
+    seed: int,
+    make_task: Callable[[], TrainingTask],
+    evaluate: Callable[[nn.Module], dict[str, float]],
+    start: FinishedRun | None,
+    context: JobContext,
+    device: torch.device,
+    folder: Path,
+    listener: TrainingListener,
+    should_stop: Callable[[], bool],
+) -> _Trained:
+    """Train from scratch, from the weights of the run `start`, or on from where an earlier attempt was stopped."""
+    log, tensorboard = EpochLog(folder / EPOCHS_FILE), TensorBoardLog(folder / TENSORBOARD_FOLDER)
+    listeners: list[TrainingListener] = [log, tensorboard, listener]
+    trainer = Trainer(settings, context.runtime, seed, make_task, device, folder, listeners, should_stop, evaluate)
+    if start is not None:
+        load_into(trainer.model, read_weights(start.weights_file), str(start.weights_file))
+    try:
+        model = trainer.run()
+    finally:
+        tensorboard.close()
+    last, position = log.last(), trainer.position
+    metrics = {
+        "images_seen": float(position.images_seen),
+        "train_seconds": position.seconds,
+        "loss_final": last["loss"],
+    }
+    return _Trained(model, metrics, {key: value for key, value in last.items() if key != "epoch"})
+
+
+def _taken_over(model: nn.Module, start: FinishedRun, folder: Path) -> _Trained:
+    """The network of another run, which is only evaluated in another way; its training is on record here too."""
+    load_into(model, read_weights(start.weights_file), str(start.weights_file))
+    write_bytes(folder / EPOCHS_FILE, start.epochs_file.read_bytes())
+    record = start.record
+    metrics = {name: record.metrics[name] for name in ("images_seen", "train_seconds", "loss_final")}
+    return _Trained(model, metrics, dict(record.training))

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from torch import nn
+
 from dit_bench.engine.build import check_model_name, routing_arguments
 from dit_bench.errors import UsageError, WeightsError
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.pyramid.backbones import Backbone, build_backbone
-from dit_bench.models.pyramid.network import PyramidNetwork
 from dit_bench.models.weights import head_classes, load_into, read_weights
 from dit_bench.models.zoo import create, default_image_size
 from dit_bench.recipes.settings import RunSettings
 
-Network = TypeVar("Network", bound=PyramidNetwork)
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def build_pyramid(settings: RunSettings, **options: Any) -> Backbone:
@@ -35,7 +36,7 @@ def build_pyramid(settings: RunSettings, **options: Any) -> Backbone:
     except (ValueError, TypeError, AssertionError) as error:
         raise UsageError(f"{name} as a backbone: {error}") from error
     if settings.model.init_weights is not None:
-        _start_from(backbone, name, Path(settings.model.init_weights), arguments)
+        start_from_classifier(backbone.model, name, Path(settings.model.init_weights), arguments)
     if isinstance(backbone.model, DiT):
         backbone.model.compile_kernels = settings.numerics.compile
     return backbone
@@ -53,17 +54,20 @@ def load_network(build: Callable[[RunSettings], Network], settings: RunSettings,
     return network.eval()
 
 
-def _start_from(backbone: Backbone, name: str, file: Path, arguments: dict[str, Any]) -> None:
-    """Copy a classifier's weights into a backbone; what only the classifier has is left out."""
+def start_from_classifier(model: nn.Module, name: str, file: Path, arguments: dict[str, Any]) -> None:
+    """Copy a classifier's weights into the model of a backbone; what only the classifier has is left out.
+
+    Raises WeightsError if the file is no classifier of that name, or lacks what the backbone has.
+    """
     weights = read_weights(file)
     num_classes = head_classes(weights) or 0
     classifier = create(name, num_classes=num_classes, image_size=default_image_size(name), **arguments)
     load_into(classifier, weights, str(file))
-    given, wanted = classifier.state_dict(), backbone.model.state_dict()
+    given, wanted = classifier.state_dict(), model.state_dict()
     wrong = sorted(key for key, tensor in wanted.items() if key not in given or given[key].shape != tensor.shape)
     if wrong:
         raise WeightsError(
             f"{file}: the classifier {name} has no weights for {len(wrong)} tensors of the backbone, as {wrong[0]}",
             remedy="give weights of a classifier with the same routing settings",
         )
-    backbone.model.load_state_dict({key: given[key] for key in wanted})
+    model.load_state_dict({key: given[key] for key in wanted})

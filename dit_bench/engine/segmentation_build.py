@@ -1,10 +1,16 @@
-"""From settings to a segmentation network."""
+"""From settings to a segmentation network, on a pyramid or on a plain ViT."""
 
 from __future__ import annotations
 
+from torch import nn
+
+from dit_bench.engine.dtop_build import build_plain_vit_network, pruning_rule
 from dit_bench.engine.pyramid_build import build_pyramid
+from dit_bench.models.dtop.network import DTopNetwork
+from dit_bench.models.dtop.segvit import SegVitNetwork
 from dit_bench.models.segmenters.network import SegmentationNetwork
 from dit_bench.models.segmenters.registry import build_segmenter
+from dit_bench.recipes.lineage import is_plain_vit
 from dit_bench.recipes.settings import RunSettings
 
 
@@ -21,3 +27,21 @@ def build_segmentation_network(settings: RunSettings, num_classes: int) -> Segme
         width_divisor=options.width_divisor,
     )
     return SegmentationNetwork(backbone, segmenter)
+
+
+AnySegmenter = SegmentationNetwork | DTopNetwork | SegVitNetwork
+"""Each has `loss(pixels, labels)` and `segment(pixels)`."""
+
+
+def build_segmenting_network(settings: RunSettings, num_classes: int) -> AnySegmenter:
+    """The network of any segmenter. Raises as `build_pyramid` and `build_plain_vit_network` do."""
+    if not is_plain_vit(settings):
+        return build_segmentation_network(settings, num_classes)
+    return build_plain_vit_network(settings, num_classes)
+
+
+def set_pruning(network: nn.Module, settings: RunSettings, *, training: bool) -> None:
+    """Let tokens of a plain ViT leave as in training or as in the test; nothing happens to other networks."""
+    if isinstance(network, DTopNetwork):
+        options = settings.pruning
+        network.pruning = pruning_rule(options, options.train_threshold if training else options.threshold)

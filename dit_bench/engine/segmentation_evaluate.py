@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from dit_bench.data.segmentation.batching import segmentation_evaluation_batches
 from dit_bench.data.segmentation.segmentation_set import SegmentationSet
 from dit_bench.engine.devices import autocast, synchronize
-from dit_bench.engine.pyramid_records import PyramidRecorder
+from dit_bench.engine.segmentation_build import set_pruning
+from dit_bench.engine.segmentation_runners import make_runner
 from dit_bench.errors import DataError
-from dit_bench.models.segmenters.network import SegmentationNetwork
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.confusion import ConfusionRecords, join_counts
 from dit_bench.runs.image_records import ImageRecords
@@ -49,7 +50,7 @@ class SegmentationEvaluation:
 
 @torch.no_grad()
 def evaluate_segmentation(
-    network: SegmentationNetwork,
+    network: nn.Module,
     dataset: SegmentationSet,
     settings: RunSettings,
     runtime: RuntimeSettings,
@@ -62,22 +63,27 @@ def evaluate_segmentation(
     Raises DataError if an image cannot be read or the network's scores are not finite.
     """
     network.eval().to(device)
-    recorder = PyramidRecorder(network, settings.model.name)
+    set_pruning(network, settings, training=False)
+    runner = make_runner(network, settings)
     confusion = Confusion(dataset.num_classes)
     counts: list[tuple[int, ImageCounts]] = []
     start = time.perf_counter()
     for batch in segmentation_evaluation_batches(
-        dataset, settings.segmentation, batch_size=runtime.eval_batch_size, workers=runtime.workers
+        dataset,
+        settings.segmentation,
+        batch_size=runtime.eval_batch_size,
+        workers=runtime.workers,
+        multiple=runner.multiple,
     ):
         pixels = batch.pixels.to(device)
-        with autocast(device, settings.numerics):
-            logits, trace = network.segment(pixels)
         size = (pixels.shape[2], pixels.shape[3])
-        recorder.add(trace, size, batch.indices)
-        for scores, labels, index in zip(logits, batch.labels, batch.indices, strict=True):
-            predicted = predict_labels(scores, (labels.shape[0], labels.shape[1]), through=size).cpu().numpy()
-            counts.append((index, confusion.add(predicted, labels)))
-        on_batch(recorder.num_images, len(dataset))
+        with autocast(device, settings.numerics):
+            for scores, labels, index in zip(
+                runner.scores(pixels, batch.indices), batch.labels, batch.indices, strict=True
+            ):
+                predicted = predict_labels(scores, (labels.shape[0], labels.shape[1]), through=size).cpu().numpy()
+                counts.append((index, confusion.add(predicted, labels)))
+        on_batch(len(counts), len(dataset))
     synchronize(device)
     seconds = time.perf_counter() - start
     figures = confusion.figures()
@@ -93,6 +99,6 @@ def evaluate_segmentation(
             remedy="check the label images, and segmentation.zero_label",
         )
     metrics = {name: value for name, value in named.items() if value is not None}
-    metrics |= recorder.metrics() | {"eval_seconds": seconds}
+    metrics |= runner.metrics() | {"eval_seconds": seconds}
     records = join_counts(confusion.matrix, counts)
-    return SegmentationEvaluation(figures, records, recorder.records(len(dataset)), metrics)
+    return SegmentationEvaluation(figures, records, runner.records(len(dataset)), metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from dit_bench.data.segmentation.batching import segmentation_evaluation_batches
 from dit_bench.data.segmentation.build import build_segmentation_set
 from dit_bench.data.segmentation.segmentation_set import SegmentationSet
 from dit_bench.engine.dense_settings import check_dense_augment
-from dit_bench.engine.latency import LATENCY_IMAGES
+from dit_bench.engine.latency import LATENCY_IMAGES, measure_latency
 from dit_bench.engine.pyramid_latency import pyramid_latency
-from dit_bench.engine.segmentation_build import build_segmentation_network
+from dit_bench.engine.segmentation_build import build_segmentation_network, build_segmenting_network
 from dit_bench.engine.segmentation_evaluate import evaluate_segmentation
 from dit_bench.engine.segmentation_task import SegmentationTraining
 from dit_bench.engine.task_jobs import Outcome, of_merit
+from dit_bench.models.dtop.network import DTopNetwork
+from dit_bench.models.dtop.pruning import NO_PRUNING
 from dit_bench.models.segmenters.network import SegmentationNetwork
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.confusion import save_confusion
@@ -40,7 +43,7 @@ class SegmentationJobs:
 
     def build(self, settings: RunSettings, dataset: SegmentationSet) -> nn.Module:
         """Backbone and segmenter."""
-        return build_segmentation_network(settings, dataset.num_classes)
+        return build_segmenting_network(settings, dataset.num_classes)
 
     def training(
         self, settings: RunSettings, runtime: RuntimeSettings, seed: int, dataset: SegmentationSet, device: torch.device
@@ -57,7 +60,6 @@ class SegmentationJobs:
         device: torch.device,
     ) -> dict[str, float]:
         """Intersection over union and MACs per image, by the moving averages of the gates."""
-        assert isinstance(model, SegmentationNetwork)
         return of_merit(evaluate_segmentation(model, dataset, settings, runtime, device).metrics)
 
     def finish(
@@ -71,7 +73,6 @@ class SegmentationJobs:
         folder: Path,
     ) -> Outcome:
         """Intersection over union, MACs per image and latency; what each image's pixels were taken for is stored."""
-        assert isinstance(model, SegmentationNetwork)
         evaluation = evaluate_segmentation(model, dataset, settings, runtime, device, on_batch)
         save_image_records(folder, evaluation.records)
         save_confusion(folder, evaluation.counts)
@@ -80,17 +81,30 @@ class SegmentationJobs:
 
 
 def segmentation_latency(
-    network: SegmentationNetwork, dataset: SegmentationSet, settings: RunSettings, device: torch.device
+    network: nn.Module, dataset: SegmentationSet, settings: RunSettings, device: torch.device
 ) -> dict[str, float]:
-    """Time per image of the network, and of the same segmenter on PVTv2 of its size, on images of the data set."""
+    """Time per image of the network, and of what it saves against, on images of the data set.
+
+    That is the same segmenter on PVTv2 of its size, or the same plain ViT without pruning. The images of one batch
+    have one size; a plain ViT that is tested in windows gets one window of each.
+    """
     first = next(
         segmentation_evaluation_batches(dataset, settings.segmentation, batch_size=min(LATENCY_IMAGES, len(dataset)))
     )
-    return pyramid_latency(
-        network,
-        lambda plain: build_segmentation_network(plain, dataset.num_classes),
-        lambda segmenting, pixels: segmenting.segment(pixels),
-        first.pixels.to(device),
-        settings,
-        device,
-    )
+    pixels = first.pixels.to(device)
+    if isinstance(network, SegmentationNetwork):
+        return pyramid_latency(
+            network,
+            lambda plain: build_segmentation_network(plain, dataset.num_classes),
+            lambda segmenting, images: segmenting.segment(images),
+            pixels,
+            settings,
+            device,
+        )
+    if settings.pruning.slide_stride_px is not None:
+        side_px = settings.segmentation.crop_px
+        pixels = pixels[:, :, :side_px, :side_px]
+    base = copy.deepcopy(network) if isinstance(network, DTopNetwork) else None
+    if base is not None:
+        base.pruning = NO_PRUNING
+    return measure_latency(network, base, pixels, settings, device)

@@ -10,10 +10,9 @@ from dit_bench.data.segmentation.build import build_segmentation_set
 from dit_bench.engine.context import JobContext
 from dit_bench.engine.devices import autocast, prepare
 from dit_bench.engine.pyramid_build import load_network
-from dit_bench.engine.segmentation_build import build_segmentation_network
+from dit_bench.engine.segmentation_build import AnySegmenter, build_segmenting_network
 from dit_bench.engine.segmentation_evaluate import SegmentationEvaluation, evaluate_segmentation
 from dit_bench.engine.segmentation_jobs import segmentation_latency
-from dit_bench.models.segmenters.network import SegmentationNetwork
 from dit_bench.recipes.settings import RunSettings
 
 
@@ -34,9 +33,9 @@ class ScoredSegmenter:
         return self.evaluation.metrics | self.latency
 
 
-def load_segmenter(settings: RunSettings, weights: Path, num_classes: int) -> SegmentationNetwork:
+def load_segmenter(settings: RunSettings, weights: Path, num_classes: int) -> AnySegmenter:
     """The network of the settings with weights of a whole segmentation network. Raises as `load_network` does."""
-    return load_network(lambda bare: build_segmentation_network(bare, num_classes), settings, weights)
+    return load_network(lambda bare: build_segmenting_network(bare, num_classes), settings, weights)
 
 
 def score_segmenter(settings: RunSettings, weights: Path, split: Split, context: JobContext) -> ScoredSegmenter:

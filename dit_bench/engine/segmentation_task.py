@@ -13,8 +13,11 @@ from dit_bench.data.segmentation.batching import (
 )
 from dit_bench.data.segmentation.segmentation_set import SegmentationSet
 from dit_bench.engine.devices import autocast
-from dit_bench.engine.segmentation_build import build_segmentation_network
+from dit_bench.engine.segmentation_build import build_segmenting_network, set_pruning
 from dit_bench.engine.task import Route, StepLoss
+from dit_bench.models.dit.trace import RoutingTrace
+from dit_bench.models.segmenters.network import SegmentationNetwork
+from dit_bench.recipes.lineage import is_plain_vit
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 
 
@@ -26,9 +29,13 @@ class SegmentationTraining:
     ):
         self.settings, self.runtime, self.seed = settings, runtime, seed
         self.dataset, self.device = dataset, device
-        self.model = self.network = build_segmentation_network(settings, dataset.num_classes).to(device)
+        self.model = self.network = build_segmenting_network(settings, dataset.num_classes).to(device)
         self.steps = segmentation_steps_per_epoch(dataset, settings.optimiser.batch_size)
         self.updates = settings.segmentation.updates
+        if is_plain_vit(settings) and settings.pruning.mode == "finetune":
+            self.updates = settings.pruning.finetune_updates
+            if settings.pruning.finetune_scope == "heads":
+                self.network.backbone.requires_grad_(False)
 
     def batches(self, epoch: int, start_step: int) -> Iterator[SegmentationBatch]:
         """The batches of an epoch from `start_step` on."""
@@ -47,14 +54,16 @@ class SegmentationTraining:
     def loss(self, batch: SegmentationBatch, epoch: int, step: int) -> StepLoss:
         """The segmenter's loss, with the route that the gates sampled."""
         pixels, labels = batch.pixels.to(self.device), batch.labels.to(self.device)
+        set_pruning(self.network, self.settings, training=True)  # an evaluation in between has its own
         with autocast(self.device, self.settings.numerics):
             loss, trace = self.network.loss(pixels, labels)
-        route = None if trace is None else Route(trace, (pixels.shape[2], pixels.shape[3]))
+        route = Route(trace, (pixels.shape[2], pixels.shape[3])) if isinstance(trace, RoutingTrace) else None
         return StepLoss(loss, {}, route, len(pixels))
 
     def route(self, batch: SegmentationBatch) -> Route:
         """The route of a batch at inference."""
         pixels = batch.pixels.to(self.device)
+        assert isinstance(self.network, SegmentationNetwork)
         with autocast(self.device, self.settings.numerics):
             _, trace = self.network.backbone(pixels)
         assert trace is not None

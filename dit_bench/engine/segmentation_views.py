@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +11,13 @@ import torch
 
 from dit_bench.data.images import read_image
 from dit_bench.data.segmentation.build import build_segmentation_set
-from dit_bench.data.segmentation.segmentation_set import SegmentationSet
 from dit_bench.data.segmentation.transforms import network_pixels
 from dit_bench.data.transforms import denormalise_images, normalise_images
 from dit_bench.engine.devices import prepare
 from dit_bench.engine.pyramid_costs import PyramidCosts
 from dit_bench.engine.segmentation_scoring import load_segmenter
 from dit_bench.engine.views import kept_maps
+from dit_bench.errors import UsageError
 from dit_bench.models.segmenters.network import SegmentationNetwork
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.read import FinishedRun
@@ -49,24 +49,36 @@ def segmented_pictures(
 ) -> tuple[list[SegmentedImage], tuple[str, ...]]:
     """Label maps of the user's pictures, or of `count` images of the split that the run was evaluated on; class names.
 
-    Raises DataError if a picture or the data set cannot be read, WeightsError if the run's weights are damaged.
+    Raises DataError if a picture or the data set cannot be read, WeightsError if the run's weights are damaged,
+    UsageError for a plain ViT.
     """
     settings = run.record.settings
     device = prepare(runtime)
+    loaded, class_names = read_pictures(settings, runtime, pictures, count)
+    network = load_segmenter(settings, run.weights_file, len(class_names)).to(device)
+    if not isinstance(network, SegmentationNetwork):
+        raise UsageError(f"{run.path.name} stands on a plain ViT", remedy="use dit-bench plot pruning")
+    costs = PyramidCosts(network, settings.model.name)
+    return [_segmented(network, costs, settings, *item, device) for item in loaded], class_names
+
+
+Loaded = tuple[np.ndarray, str, "np.ndarray | None"]
+"""A picture uint8 (H, W, 3), its title, its true labels uint8 (H, W) if they are known."""
+
+
+def read_pictures(
+    settings: RunSettings, runtime: RuntimeSettings, pictures: Sequence[Path], count: int
+) -> tuple[list[Loaded], tuple[str, ...]]:
+    """The user's pictures, or, without any, images spread evenly over the settings' split; names of the classes."""
     cache_dir = None if runtime.data_dir is None else Path(runtime.data_dir)
     dataset = build_segmentation_set(
         settings.data, settings.segmentation, settings.data.eval_split, cache_dir=cache_dir
     )
-    network = load_segmenter(settings, run.weights_file, dataset.num_classes).to(device)
-    costs = PyramidCosts(network, settings.model.name)
-    loaded = [(read_image(path), path.name, None) for path in pictures] or list(_of_dataset(dataset, count))
-    return [_segmented(network, costs, settings, *item, device) for item in loaded], dataset.class_names
-
-
-def _of_dataset(dataset: SegmentationSet, count: int) -> Iterator[tuple[np.ndarray, str, np.ndarray]]:
-    """Images spread evenly over the data set, with their label maps."""
-    for index in sorted({round(k) for k in np.linspace(0, len(dataset) - 1, min(count, len(dataset)))}):
-        yield dataset.read(index), dataset.name(index), dataset.labels(index)
+    found: list[Loaded] = [(read_image(path), path.name, None) for path in pictures]
+    if not found:
+        indices = sorted({round(k) for k in np.linspace(0, len(dataset) - 1, min(count, len(dataset)))})
+        found = [(dataset.read(index), dataset.name(index), dataset.labels(index)) for index in indices]
+    return found, dataset.class_names
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 
 from typing import Literal, get_args
 
-from dit_bench.recipes.settings import Task
+from dit_bench.recipes.lineage import is_plain_vit
+from dit_bench.recipes.settings import RunSettings, Task
 
 MetricName = Literal[
     "top1_percent",
@@ -44,6 +45,9 @@ MetricName = Literal[
     "gmacs_p5",
     "gmacs_p50",
     "gmacs_p95",
+    # Of pruned plain ViTs, counted as their papers do, with the heads that decide and without them.
+    "fvcore_gmacs_mean",
+    "fvcore_gmacs_without_aux_mean",
     "base_gmacs",
     "fully_gmacs",
     "params_total_m",
@@ -61,3 +65,8 @@ MAIN_METRICS: dict[Task, MetricName] = {
 }
 """The figure of merit by which runs of a task are listed."""
 MAIN_METRIC_NAMES = {"top1_percent": "top-1", "box_ap_percent": "box AP", "miou_percent": "mIoU"}
+
+
+def base_name(settings: RunSettings) -> str:
+    """What `base_gmacs` and `base_latency_ms_per_image` of a run are those of."""
+    return "the unpruned network" if is_plain_vit(settings) else "PVTv2"

@@ -242,9 +242,9 @@ class Recipe(Layered):
 
     title: Text
     kind: Literal["table", "figure"]
-    figure: Literal["routing", "skips", "growth", "curves", "tradeoff"] | None = None
+    figure: Literal["routing", "skips", "growth", "curves", "tradeoff", "pruning"] | None = None
     """What a figure recipe draws: routing overlays, skipped tokens per node of a data set, MACs over input sizes, a
-    metric over the epochs of training, or one metric against another."""
+    metric over the epochs of training, one metric against another, or the stages after which tokens left."""
     input_sizes_px: Annotated[list[PositiveInt], Field(min_length=2)] | None = None
     """Sides of the inputs that a figure of kind growth counts at."""
     axes: Axes | None = None
@@ -265,7 +265,7 @@ class Recipe(Layered):
     @model_validator(mode="after")
     def _kind_fits(self) -> Recipe:
         if self.kind == "figure" and self.figure is None:
-            kinds = "routing, skips, growth, curves or tradeoff"
+            kinds = "routing, skips, growth, curves, tradeoff or pruning"
             raise ValueError(f"a recipe of kind 'figure' needs the key 'figure' ({kinds})")
         if self.kind == "figure" and self.claims:
             raise ValueError("a recipe of kind 'figure' has no claims")

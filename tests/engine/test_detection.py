@@ -92,7 +92,7 @@ def test_stopped_training_ends_in_the_same_bits(tmp_path: Path, scene_cache: Pat
     trained: Any = jobs.Trainer
     asked = iter([False, False, True])
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "Trainer", lambda *arguments: trained(*arguments[:-1], lambda: next(asked)))
+        patch.setattr(jobs, "Trainer", lambda *arguments: trained(*arguments[:-2], lambda: next(asked), arguments[-1]))
         with pytest.raises(InterruptedRunError):
             run_all([Plan(settings, 3)], context_of(stores[1], scene_cache))
     (resumed,) = run_all([Plan(settings, 3)], context_of(stores[1], scene_cache))

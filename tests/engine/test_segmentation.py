@@ -102,7 +102,9 @@ def test_stopped_training_ends_in_the_same_bits(tmp_path: Path, scene_cache: Pat
         asked = iter(wishes)
         with monkeypatch.context() as patch:
             patch.setattr(
-                jobs, "Trainer", lambda *arguments, asked=asked: trained(*arguments[:-1], lambda: next(asked))
+                jobs,
+                "Trainer",
+                lambda *arguments, asked=asked: trained(*arguments[:-2], lambda: next(asked), arguments[-1]),
             )
             with pytest.raises(InterruptedRunError):
                 run_all([Plan(settings, 3)], context_of(stores[1], scene_cache))

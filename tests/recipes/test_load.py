@@ -150,8 +150,8 @@ def test_short_names_and_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("table6", "unknown recipe 'table6' — did you mean 'dit/table6' or 'pvt/table6'?"),
-        ("table7", "unknown recipe 'table7' — did you mean 'dit/table7' or 'pvt/table7'?"),
+        ("table6", "unknown recipe 'table6' — did you mean 'dit/table6' or 'dtop/table6' or 'pvt/table6'?"),
+        ("table7", "unknown recipe 'table7' — did you mean 'dit/table7' or 'dtop/table7' or 'pvt/table7'?"),
         ("dit/tabel6", "unknown recipe 'dit/tabel6' — did you mean 'dit/table6'?"),
         ("nothing/like/it.yaml", "no such recipe file: nothing/like/it.yaml — no folder nothing/like"),
     ],

@@ -23,6 +23,7 @@ INCLUDED_BY = {
     "base/detection": "dit/fig4_detection",
     "base/ade20k": "pvt/table7",
     "base/segmentation": "dit/table5",
+    "base/dtop": "dtop/table1",
 }
 
 

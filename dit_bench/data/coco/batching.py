@@ -21,7 +21,7 @@ from dit_bench.data.coco.grouping import (
     is_wide,
     padded_size,
 )
-from dit_bench.data.coco.transforms import Picture, augment, resize
+from dit_bench.data.coco.transforms import Picture, augment, resize, resized_size
 from dit_bench.data.order import sample_generators
 from dit_bench.data.reading import Position, read_batches
 from dit_bench.data.transforms import normalise_images
@@ -129,7 +129,9 @@ def detection_evaluation_batches(
     Raises:
         DataError: an image cannot be read; the message names it.
     """
-    groups = evaluation_groups(dataset, batch_size, detection.test_short_side_px, detection.max_long_side_px)
+    limits = detection.test_short_side_px, detection.max_long_side_px
+    sizes = [padded_size([resized_size(dataset.size(k), *limits)]) for k in range(len(dataset))]
+    groups = evaluation_groups(sizes, batch_size)
     return _unpacked(_Reader(dataset, detection, masks, None), ([(k, k) for k in group] for group in groups), workers)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from dit_bench.data.coco.detection_set import DetectionSet
-from dit_bench.data.coco.transforms import resized_size
 from dit_bench.data.order import epoch_order
 from dit_bench.errors import UsageError
 
+BATCH_PX = 100 * 224**2
+"""Pixels that a batch of an evaluation has at most, unless one image has more."""
 PAD_MULTIPLE_PX = 32
 """Stride of the coarsest map: padded sides are multiples of it."""
 _BATCH_ORDER = 3
@@ -58,19 +61,18 @@ def epoch_batches(wide: np.ndarray, batch_size: int, *, seed: int, epoch: int) -
     return together[rng.permutation(len(together))]
 
 
-def evaluation_groups(
-    dataset: DetectionSet, batch_size: int, short_side_px: int, max_long_side_px: int
-) -> list[list[int]]:
-    """Return batches of image numbers that hold every image once, only images of one padded size together.
+def evaluation_groups(sizes: Sequence[tuple[int, int]], batch_size: int) -> list[list[int]]:
+    """Return batches of image numbers that hold every image once, only images of one size at the network together.
 
-    So an image is padded as if it were alone, and its detections do not depend on the batch size. The largest images
-    come first: where memory does not suffice, it shows at once.
+    `sizes` are those sizes, padding included. So an image is computed as if it were alone, and nothing depends on the
+    batch size, which is the most for small images and less for large ones. The largest images come first: where memory
+    does not suffice, it shows at once.
     """
     groups: dict[tuple[int, int], list[int]] = {}
-    for k in range(len(dataset)):
-        size = resized_size(dataset.size(k), short_side_px, max_long_side_px)
-        groups.setdefault(padded_size([size]), []).append(k)
+    for k, size in enumerate(sizes):
+        groups.setdefault(size, []).append(k)
     batches = []
-    for _, group in sorted(groups.items(), key=lambda item: (-item[0][0] * item[0][1], item[0])):
-        batches += [group[first : first + batch_size] for first in range(0, len(group), batch_size)]
+    for (height, width), group in sorted(groups.items(), key=lambda item: (-item[0][0] * item[0][1], item[0])):
+        most = max(1, min(batch_size, BATCH_PX // (height * width)))
+        batches += [group[first : first + most] for first in range(0, len(group), most)]
     return batches

@@ -1,1 +1,1 @@
-"""Pictures with semantic maps: ADE20K folders and digit scenes, their augmentation, their batches."""
+"""Pictures with semantic maps: ADE20K, Pascal Context, COCO-Stuff, digit scenes; their augmentation, their batches."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
-from dit_bench.data.imagenet import IMAGE_SUFFIXES
 from dit_bench.data.scenes.sources import Split
+from dit_bench.data.segmentation.folders import SplitFolders, pair_folders, require_folders, scan
 from dit_bench.errors import DataError
 
 FOLDER = "ADEChallengeData2016"
@@ -17,28 +15,10 @@ LAYOUT = (
     f" ROOT being {FOLDER} or the folder that holds it"
 )
 SOURCE = f"SceneParse150 is given out by sceneparsing.csail.mit.edu as {FOLDER}.zip; nothing is downloaded here"
+EXPECTED = f"expected {LAYOUT}; {SOURCE}"
 LABEL_SUFFIX = ".png"
 SIDE_FILES = ("_atr.txt", ".json")
 """What the full release has beside each picture."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A picture and its label image, by their file names."""
-
-    image: str
-    labels: str
-
-
-@dataclass(frozen=True)
-class SplitFolders:
-    """What lies in a split."""
-
-    images: Path
-    labels: Path
-    pairs: tuple[Pair, ...]
-    """Sorted by name."""
-    other_files: int
 
 
 def find_root(root: Path) -> Path:
@@ -48,7 +28,7 @@ def find_root(root: Path) -> Path:
         DataError: there is no such folder, there are two, or it is the full ADE20K.
     """
     if not root.is_dir():
-        raise DataError(f"data set folder {root} does not exist", remedy=f"expected {LAYOUT}; {SOURCE}")
+        raise DataError(f"data set folder {root} does not exist", remedy=EXPECTED)
     candidates = (root, root / FOLDER)
     found = [folder for folder in candidates if any((folder / part).is_dir() for part in ("images", "annotations"))]
     if len(found) > 1:
@@ -58,7 +38,7 @@ def find_root(root: Path) -> Path:
         )
     _refuse_full_release(found[0] if found else root)
     if not found:
-        raise DataError(f"{root} holds neither images nor annotations", remedy=f"expected {LAYOUT}; {SOURCE}")
+        raise DataError(f"{root} holds neither images nor annotations", remedy=EXPECTED)
     return found[0]
 
 
@@ -73,63 +53,11 @@ def list_split(root: Path, split: Split) -> SplitFolders:
     """
     part = "validation" if split == "val" else "training"
     images, labels = root / "images" / part, root / "annotations" / part
+    require_folders((images, labels), EXPECTED)
     for folder in (images, labels):
-        if not folder.is_dir():
-            raise DataError(f"{folder} does not exist", remedy=f"expected {LAYOUT}; {SOURCE}")
-    pictures, others = _files(images, IMAGE_SUFFIXES)
-    label_images, other_labels = _files(labels, (LABEL_SUFFIX,))
-    lossy = [name for name in other_labels if name.lower().endswith(IMAGE_SUFFIXES)]
-    if lossy:
-        raise DataError(
-            f"{labels / lossy[0]} is no {LABEL_SUFFIX} file", remedy="label images are PNGs; JPEG blurs numbers"
-        )
-    by_stem: dict[str, str] = {}
-    for name in pictures:
-        stem = Path(name).stem
-        if stem in by_stem:
-            raise DataError(
-                f"{images} holds both {by_stem[stem]} and {name}", remedy="keep one: they would share a label image"
-            )
-        by_stem[stem] = name
-    label_stems = {Path(name).stem: name for name in label_images}
-    _check_pairs(images, labels, by_stem, label_stems)
-    pairs = tuple(Pair(by_stem[stem], label_stems[stem]) for stem in sorted(by_stem))
-    return SplitFolders(images, labels, pairs, len(others) + len(other_labels))
-
-
-def _check_pairs(images: Path, labels: Path, pictures: dict[str, str], label_images: dict[str, str]) -> None:
-    bare = sorted(set(pictures) - set(label_images))
-    if bare:
-        raise DataError(
-            f"image {images / pictures[bare[0]]} has no label image {labels / (bare[0] + LABEL_SUFFIX)}"
-            f" ({len(bare)} of {len(pictures)} images have none)",
-            remedy="restore the label images, or remove the images",
-        )
-    lost = sorted(set(label_images) - set(pictures))
-    if lost:
-        raise DataError(
-            f"label image {labels / label_images[lost[0]]} has no image in {images}"
-            f" ({len(lost)} of {len(label_images)} have none)",
-            remedy="restore the images, or remove the label images",
-        )
-
-
-def _files(folder: Path, suffixes: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    """Names of the files with one of the suffixes, sorted, and of the others; hidden ones are neither."""
-    with os.scandir(folder) as entries:
-        listed = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    names = [entry.name for entry in listed if not entry.is_dir()]
-    deeper = [entry.name for entry in listed if entry.is_dir()]
-    if _marks_of_full_release(names):
-        raise _full_release(folder)
-    if deeper:
-        raise DataError(
-            f"{folder} holds folders (first: {deeper[0]}) where files are expected", remedy=f"expected {LAYOUT}"
-        )
-    chosen = [name for name in names if name.lower().endswith(suffixes)]
-    if not chosen:
-        raise DataError(f"{folder} holds no {' or '.join(suffixes)} file", remedy=f"expected {LAYOUT}; {SOURCE}")
-    return chosen, [name for name in names if not name.lower().endswith(suffixes)]
+        if _marks_of_full_release(scan(folder).files):
+            raise _full_release(folder)
+    return pair_folders(images, labels, LABEL_SUFFIX, EXPECTED)
 
 
 def _refuse_full_release(root: Path) -> None:

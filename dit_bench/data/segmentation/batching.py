@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from dit_bench.data.coco.batching import check_mirroring
-from dit_bench.data.coco.grouping import evaluation_groups
+from dit_bench.data.coco.grouping import PAD_MULTIPLE_PX, evaluation_groups
 from dit_bench.data.order import epoch_order, sample_generators
 from dit_bench.data.reading import read_batches
 from dit_bench.data.segmentation.segmentation_set import IGNORED, SegmentationSet
-from dit_bench.data.segmentation.transforms import LabelledPicture, augment, network_pixels
+from dit_bench.data.segmentation.transforms import LabelledPicture, augment, network_pixels, network_size
 from dit_bench.data.transforms import normalise_images
 from dit_bench.errors import UsageError
 from dit_bench.recipes.settings import DataSettings, SegmentationSettings
@@ -41,7 +41,7 @@ class SegmentationEvaluationBatch:
     """Whole images that reach the network at one size; every list has one entry per image."""
 
     pixels: Tensor
-    """`(B, 3, H, W)` float32, normalised; H and W are multiples of 32, and nothing is padded."""
+    """`(B, 3, H, W)` float32, normalised; nothing is padded."""
     labels: list[np.ndarray]
     """uint8 (h, w) each, at the size of the image's file: 0 … K − 1, or 255 where ignored."""
     indices: list[int]
@@ -99,23 +99,25 @@ def segmentation_training_batches(
 
 
 def segmentation_evaluation_batches(
-    dataset: SegmentationSet, segmentation: SegmentationSettings, *, batch_size: int, workers: int = 0
+    dataset: SegmentationSet,
+    segmentation: SegmentationSettings,
+    *,
+    batch_size: int,
+    workers: int = 0,
+    multiple: int = PAD_MULTIPLE_PX,
 ) -> Iterator[SegmentationEvaluationBatch]:
     """Yield each image exactly once, only images of one size at the network in a batch, the largest first.
 
-    `indices` says which images they are. An image's input does not depend on the batch size.
+    `indices` says which images they are. An image's input does not depend on the batch size; its sides are rounded up
+    to a `multiple`, 1 for networks that cut windows out of it.
 
     Raises:
         DataError: an image or its labels cannot be read; the message names the file.
     """
-    groups = evaluation_groups(
-        dataset,  # pyright: ignore[reportArgumentType]  # it asks for lengths and sizes alone
-        batch_size,
-        segmentation.test_short_side_px,
-        segmentation.max_long_side_px,
-    )
+    sizes = [network_size(dataset.size(k), segmentation, multiple) for k in range(len(dataset))]
+    groups = evaluation_groups(sizes, batch_size)
     positions = ([(index, index) for index in group] for group in groups)
-    return read_batches(_TestImages(dataset, segmentation), positions, _stack_images, workers)
+    return read_batches(_TestImages(dataset, segmentation, multiple), positions, _stack_images, workers)
 
 
 _Crop = tuple[Tensor, np.ndarray, int]
@@ -151,10 +153,11 @@ class _TestImages:
 
     dataset: SegmentationSet
     segmentation: SegmentationSettings
+    multiple: int
 
     def __call__(self, position: int, index: int) -> _Image:
         """Pixels float32 (3, H, W), labels uint8 (h, w) and the number of an image."""
-        pixels = network_pixels(self.dataset.read(index), self.segmentation)
+        pixels = network_pixels(self.dataset.read(index), self.segmentation, self.multiple)
         return normalise_images(pixels[None])[0], self.dataset.labels(index), index
 
 

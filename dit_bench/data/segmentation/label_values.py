@@ -30,16 +30,23 @@ def _tables(zero_label: ZeroLabel, num_classes: int) -> tuple[np.ndarray, np.nda
     return table, allowed
 
 
-def value_range(zero_label: ZeroLabel, num_classes: int) -> str:
-    """Return the values that a label image may hold, in words."""
+def value_range(zero_label: ZeroLabel, num_classes: int, *, with_ignored: bool = True) -> str:
+    """Return the values that a label image may hold, in words; `with_ignored` if 255 is among them."""
     last = num_classes if zero_label == "ignore" else num_classes - 1
-    return f"0 … {last} and {IGNORED}"
+    return f"0 … {last} and {IGNORED}" if with_ignored else f"0 … {last}"
 
 
-def foreign_values(values: np.ndarray, zero_label: ZeroLabel, num_classes: int) -> dict[int, int]:
-    """Return the pixels per value of a label image uint8 (H, W) that stands for no class, in ascending order."""
+def foreign_values(
+    values: np.ndarray, zero_label: ZeroLabel, num_classes: int, *, with_ignored: bool = True
+) -> dict[int, int]:
+    """Return the pixels per value of a label image uint8 (H, W) that it may not hold, in ascending order.
+
+    These are the values that stand for no class, except 255 if `with_ignored`.
+    """
+    allowed = _tables(zero_label, num_classes)[1].copy()
+    allowed[IGNORED] = with_ignored
     counts = np.bincount(values.ravel(), minlength=256)
-    counts[_tables(zero_label, num_classes)[1]] = 0
+    counts[allowed] = 0
     return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
 

@@ -20,10 +20,16 @@ class SegmentationSummary:
     """Held back for tuning; in the tuning split: those of training."""
     other_files: int = 0
     """Files in the folders of pictures and label images that are neither, such as notes."""
+    unlisted_files: int = 0
+    """Pictures and label maps that no list of a split names, where lists say what belongs to it."""
 
     def __str__(self) -> str:
         """One line: the size of the split, and what is left out with its count."""
-        left_out = {"images of another split": self.images_of_another_split, "other files": self.other_files}
+        left_out = {
+            "images of another split": self.images_of_another_split,
+            "files in no list": self.unlisted_files,
+            "other files": self.other_files,
+        }
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count)
         return f"{self.images} images; left out: {reasons or 'nothing'}"
 

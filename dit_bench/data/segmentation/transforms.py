@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from dit_bench.data.coco.grouping import padded_size
+from dit_bench.data.coco.grouping import PAD_MULTIPLE_PX
 from dit_bench.data.coco.transforms import resized_size
 from dit_bench.data.segmentation.photometric import distort, draw_distortion
 from dit_bench.data.segmentation.segmentation_set import IGNORED
@@ -64,20 +64,25 @@ def training_size(size: tuple[int, int], segmentation: SegmentationSettings, fac
     return resized_size(size, short, long)
 
 
-def network_size(size: tuple[int, int], segmentation: SegmentationSettings) -> tuple[int, int]:
-    """Return height and width at which a test image of `size` reaches the network, multiples of 32."""
-    return padded_size([resized_size(size, segmentation.test_short_side_px, segmentation.max_long_side_px)])
+def network_size(
+    size: tuple[int, int], segmentation: SegmentationSettings, multiple: int = PAD_MULTIPLE_PX
+) -> tuple[int, int]:
+    """Return height and width at which a test image of `size` reaches the network, rounded up to multiples."""
+    height, width = resized_size(size, segmentation.test_short_side_px, segmentation.max_long_side_px)
+    return -(-height // multiple) * multiple, -(-width // multiple) * multiple
 
 
-def network_pixels(pixels: np.ndarray, segmentation: SegmentationSettings) -> np.ndarray:
+def network_pixels(
+    pixels: np.ndarray, segmentation: SegmentationSettings, multiple: int = PAD_MULTIPLE_PX
+) -> np.ndarray:
     """Return a test image uint8 (h, w, 3) at its `network_size`.
 
-    First it is resized with its aspect ratio kept, then once more to the next multiples of 32 (PVT's "AlignResize"):
-    nothing is padded, and the second step stretches it by less than 32 pixels.
+    First it is resized with its aspect ratio kept, then once more to the next multiples (PVT's "AlignResize" with 32):
+    nothing is padded, and the second step stretches it by less than a multiple.
     """
     size = pixels.shape[0], pixels.shape[1]
     kept = resized_size(size, segmentation.test_short_side_px, segmentation.max_long_side_px)
-    return resize_pixels(resize_pixels(pixels, kept), network_size(size, segmentation))
+    return resize_pixels(resize_pixels(pixels, kept), network_size(size, segmentation, multiple))
 
 
 def crop(picture: LabelledPicture, top: int, left: int, side: int) -> LabelledPicture:

@@ -29,6 +29,8 @@ class PlainVit(nn.Module):
     def __init__(self, model: VisionTransformer):
         super().__init__()
         self.model = model
+        self.rescale: nn.Module = nn.Identity()
+        """Brings pixels `(B, 3, H, W)` to the scale that the weights expect; has no weights of its own."""
         model.norm = nn.Identity()
         if model.cls_token is not None:
             model.cls_token.requires_grad_(False)
@@ -79,7 +81,7 @@ class PlainVit(nn.Module):
     def embed(self, pixels: Tensor) -> tuple[Tensor, Grid]:
         """Tokens `(B, N, D)` with their positions from images `(B, 3, H, W)`, row by row, and their grid."""
         grid = self.grid((pixels.shape[2], pixels.shape[3]))
-        tokens = self.model.patch_embed.proj(pixels).flatten(2).transpose(1, 2)
+        tokens = self.model.patch_embed.proj(self.rescale(pixels)).flatten(2).transpose(1, 2)
         tokens = self.model.patch_embed.norm(tokens)
         return self.model.pos_drop(tokens + self._positions(grid).to(tokens.dtype)), grid
 

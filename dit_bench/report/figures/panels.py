@@ -54,14 +54,19 @@ class RoutingItem:
 
 
 def compose_panel(image: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """The picture where tokens are kept and white where they are skipped: uint8 (H, W, 3).
+    """The picture where tokens are kept and white where they are skipped: uint8 (H, W, 3)."""
+    return np.where(over_pixels(kept, image)[..., None], image, np.uint8(255))
 
-    Token (r, c) of an (h, w) map covers its proportional share of the picture, so that both may differ in resolution.
+
+def over_pixels(tokens: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """What an (h, w) map says of tokens, for each pixel of a picture: (H, W).
+
+    Token (r, c) covers its proportional share of the picture, so that both may differ in resolution.
     """
     height, width = image.shape[:2]
-    rows = np.arange(height) * kept.shape[0] // height
-    columns = np.arange(width) * kept.shape[1] // width
-    return np.where(kept[np.ix_(rows, columns)][..., None], image, np.uint8(255))
+    rows = np.arange(height) * tokens.shape[0] // height
+    columns = np.arange(width) * tokens.shape[1] // width
+    return tokens[np.ix_(rows, columns)]
 
 
 def draw_nodes(

@@ -1,16 +1,12 @@
 """Pictures with the classes of their pixels, true and predicted, and beside them the tokens that were processed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from dit_bench.report.figures.class_legend import LINE, draw_legend, legend_height, legend_places
-from dit_bench.report.figures.detections import class_colours
+from dit_bench.report.figures.label_maps import MAPS_APART, ClassColours, LabelledPicture, draw_headed, draw_other
 from dit_bench.report.figures.panels import (
     FOOT,
     GUTTER,
@@ -21,59 +17,24 @@ from dit_bench.report.figures.panels import (
     RoutingItem,
     draw_key,
     draw_nodes,
-    frame,
-    picture_at,
-    text_at,
     write_lines,
 )
-from dit_bench.report.figures.style import GREY, PALE, SMALL, figure_style, new_figure, wrap_to_width
-from dit_bench.report.numbers import percent
-
-IGNORED = 255
-"""Label of pixels that are not annotated."""
-SMALLEST_SHARE = 0.005
-"""A class that covers less of every map has no colour of its own."""
-_IGNORED_COLOUR, _IGNORED_NAME = "#ffffff", "not annotated"
-_FURTHER_COLOUR = "#b5b5b5"
+from dit_bench.report.figures.style import SMALL, figure_style, new_figure, wrap_to_width
 
 # Sizes in inches.
-_MAPS_APART = 0.06
 _TALLEST_PICTURE = 2.6
 _TALLEST_STACK = 4.2
 _LINES_APART = 0.08
 
 
 @dataclass(frozen=True)
-class SegmentItem:
+class SegmentItem(LabelledPicture):
     """One picture with the class of each pixel.
 
-    `image` is uint8 (H, W, 3), the original picture; `predicted` and, where it is known, `truth` are uint8 (H, W) with
-    the number of a class, 255 in the truth where a pixel is not annotated. `routing`, where the backbone has one, is
-    drawn beside them; its own title is not.
+    `routing`, where the backbone has one, is drawn beside them; its own title is not.
     """
 
-    image: np.ndarray
-    predicted: np.ndarray
-    title: str
-    truth: np.ndarray | None = None
     routing: RoutingItem | None = None
-
-    @property
-    def aspect(self) -> float:
-        """Width over height."""
-        return self.image.shape[1] / self.image.shape[0]
-
-    @property
-    def maps(self) -> dict[str, np.ndarray]:
-        """The maps of classes by their headings."""
-        return ({} if self.truth is None else {"Truth": self.truth}) | {"Prediction": self.predicted}
-
-    @property
-    def right_share(self) -> float | None:
-        """Share of the annotated pixels that were taken for what they are; None where there are none."""
-        if self.truth is None or not (annotated := self.truth != IGNORED).any():
-            return None
-        return float((self.truth == self.predicted)[annotated].mean())
 
 
 def draw_segments(
@@ -92,52 +53,23 @@ def draw_segments(
     """
     assert items, "nothing to draw"
     routed = any(item.routing is not None for item in items)
-    shown, further = _shown_classes(items)
-    colours = {class_names[label]: colour for label, colour in shown.items()}
-    table = _colour_table(shown)
+    colours = ClassColours.of(items, class_names)
     with figure_style():
         heights = [_picture_height(item, len(scales), width_inches) for item in items]
         below = STRIP * routed + LINE
         body = sum(HEAD + _stack(item, height) + below for item, height in zip(items, heights, strict=True))
         body += len(items) * _LINES_APART
-        others = [f"{further} further class{'es' if further > 1 else ''}"] if further else []
-        if any(item.truth is not None and (item.truth == IGNORED).any() for item in items):
-            others.append(_IGNORED_NAME)
-        legend = legend_places([*colours, *others], width_inches)
+        legend = legend_places(colours.names, width_inches)
         foot = FOOT * routed + legend_height(legend)
         figure = new_figure(width_inches, body + foot + 2 * MARGIN)
         top = body + foot + MARGIN
         for item, height in zip(items, heights, strict=True):
-            _draw_item(figure, item, table, scales, top - HEAD, height)
+            _draw_item(figure, item, colours, scales, top - HEAD, height)
             top -= HEAD + _stack(item, height) + below + _LINES_APART
-        draw_legend(figure, legend, colours, MARGIN + foot, _draw_other)
+        draw_legend(figure, legend, colours.named, MARGIN + foot, draw_other)
         if routed:
             draw_key(figure)
     return figure
-
-
-def _shown_classes(items: Sequence[SegmentItem]) -> tuple[dict[int, str], int]:
-    """The colour of each class that has one, by label and the largest first; and how many classes share the grey."""
-    areas, largest = np.zeros(256), np.zeros(256)
-    for item in items:
-        for labels in item.maps.values():
-            share = np.bincount(labels.ravel(), minlength=256) / labels.size
-            areas, largest = areas + share, np.maximum(largest, share)
-    areas[IGNORED] = largest[IGNORED] = 0
-    named = [int(label) for label in np.argsort(-areas, kind="stable") if largest[label] >= SMALLEST_SHARE]
-    # Numbers in the order of their areas, as text.
-    colours = class_colours(f"{place:03d}" for place in range(len(named)))
-    return dict(zip(named, colours.values(), strict=True)), int((largest > 0).sum()) - len(named)
-
-
-def _colour_table(colours: Mapping[int, str]) -> np.ndarray:
-    """The colour of each label, uint8 (256, 3)."""
-    table = np.empty((256, 3))
-    table[:] = to_rgb(_FURTHER_COLOUR)
-    table[IGNORED] = to_rgb(_IGNORED_COLOUR)
-    for label, colour in colours.items():
-        table[label] = to_rgb(colour)
-    return np.rint(255 * table).astype(np.uint8)
 
 
 def _picture_height(item: SegmentItem, rows: int, width_inches: float) -> float:
@@ -145,7 +77,7 @@ def _picture_height(item: SegmentItem, rows: int, width_inches: float) -> float:
     pictures = 1 + len(item.maps)
     room = width_inches - 2 * MARGIN
     if item.routing is None:
-        return min(_TALLEST_PICTURE, (room - (pictures - 1) * _MAPS_APART) / (pictures * item.aspect))
+        return min(_TALLEST_PICTURE, (room - (pictures - 1) * MAPS_APART) / (pictures * item.aspect))
     # A panel is a share of the stack's height, less the strips between the panels.
     columns = item.routing.live.shape[1] * item.routing.aspect
     fixed = GUTTER + SIDE + columns * (pictures - rows) * STRIP / rows
@@ -159,32 +91,23 @@ def _stack(item: SegmentItem, height: float) -> float:
 
 
 def _draw_item(
-    figure: Figure, item: SegmentItem, table: np.ndarray, scales: Sequence[int], top: float, height: float
+    figure: Figure, item: SegmentItem, colours: ClassColours, scales: Sequence[int], top: float, height: float
 ) -> None:
     """Draw one picture with its maps and its routing, the upper edge of the first at `top`."""
     width, below = height * item.aspect, top - _stack(item, height)
-    shown = {"Picture": item.image} | {name: table[labels] for name, labels in item.maps.items()}
+    shown = {"Picture": item.image} | {name: colours.table[labels] for name, labels in item.maps.items()}
     for place, (heading, pixels) in enumerate(shown.items()):
         left, upper = MARGIN, top
         if item.routing is None:
-            left += place * (width + _MAPS_APART)
+            left += place * (width + MAPS_APART)
         else:
             upper -= place * (height + STRIP)
-        axes = picture_at(figure, pixels, left, upper, (width, height))
-        axes.set_gid(heading.lower())
-        frame(axes)
-        text_at(figure, left + width / 2, upper + 0.03, heading, ha="center", va="bottom", color=GREY)
-    right = MARGIN + len(shown) * (width + _MAPS_APART) - _MAPS_APART
-    title = item.title if item.right_share is None else f"{item.title} · {percent(item.right_share)} of pixels right"
+        draw_headed(figure, heading, pixels, left, upper, (width, height))
+    right = MARGIN + len(shown) * (width + MAPS_APART) - MAPS_APART
+    title = item.caption
     if item.routing is not None:
         panel = (top - below - (len(scales) - 1) * STRIP) / len(scales)
         right = draw_nodes(figure, item.routing, scales, MARGIN + width + GUTTER, top, panel)
         below -= STRIP
         title += "" if item.routing.gmacs is None else f" · {item.routing.gmacs:.3g} GMACs"
     write_lines(figure, wrap_to_width(figure, title, SMALL, right - MARGIN, 1), MARGIN, below - 0.03, LINE)
-
-
-def _draw_other(axes: Axes, name: str) -> None:
-    """The swatch of what is no class."""
-    colour = _IGNORED_COLOUR if name == _IGNORED_NAME else _FURTHER_COLOUR
-    axes.add_patch(Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor=PALE, linewidth=0.6))

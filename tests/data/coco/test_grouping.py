@@ -72,7 +72,8 @@ def test_batch_larger_than_the_set_is_refused(many):
 @pytest.mark.parametrize("batch_size", [1, 3, 50])
 def test_evaluation_groups_share_a_padded_size(many, batch_size):
     dataset = CocoSet(many, "train", training=False)
-    groups = evaluation_groups(dataset, batch_size, 100, 150)
+    sizes = [padded_size([resized_size(dataset.size(k), 100, 150)]) for k in range(len(dataset))]
+    groups = evaluation_groups(sizes, batch_size)
     assert sorted(k for group in groups for k in group) == list(range(19))
     areas = []
     for group in groups:
@@ -82,3 +83,10 @@ def test_evaluation_groups_share_a_padded_size(many, batch_size):
         areas.append(np.prod(next(iter(padded))))
     assert areas == sorted(areas, reverse=True)
     assert len(set(areas)) > 1
+
+
+def test_large_images_come_in_smaller_batches():
+    small, large = (224, 224), (800, 1344)
+    groups = evaluation_groups([small] * 150 + [large] * 9, 100)
+    assert [len(group) for group in groups] == [4, 4, 1, 100, 50]
+    assert [len(group) for group in evaluation_groups([(4000, 4000)] * 2, 100)] == [1, 1]

@@ -3,6 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dit_bench.data.scenes.export import export_ade20k
 from dit_bench.data.scenes.sources import Split
@@ -13,8 +14,13 @@ from dit_bench.recipes.settings import DataSettings, SegmentationSettings
 NAMES = ["sky", "road", "car", "tree"]
 
 
-def build(data: dict[str, Any], split: Split, cache_dir: Path | None = None, **options: Any) -> Any:
-    return build_segmentation_set(DataSettings(**data), SegmentationSettings(**options), split, cache_dir)
+def build(
+    data: dict[str, Any], split: Split, cache_dir: Path | None = None, dataset: str | None = None, **options: Any
+) -> Any:
+    settings = DataSettings(**data)
+    if dataset is not None:
+        settings = settings.model_copy(update={"dataset": dataset})
+    return build_segmentation_set(settings, SegmentationSettings(**options), split, cache_dir)
 
 
 def test_folders_by_their_settings(small):
@@ -48,6 +54,53 @@ def test_exported_scenes_are_read_as_the_scenes_themselves(tmp_path):
             for k in range(len(read)):
                 np.testing.assert_array_equal(read.labels(k), drawn.labels(k))
                 assert np.abs(read.read(k).astype(int) - drawn.read(k)).mean() < 3
+
+
+@pytest.fixture
+def pascal_context(tmp_path: Path) -> Path:
+    voc = tmp_path / "VOCdevkit" / "VOC2010"
+    for folder in ("JPEGImages", "SegmentationClassContext", "ImageSets/SegmentationContext"):
+        (voc / folder).mkdir(parents=True)
+    for name in "abcdef":
+        Image.new("RGB", (20, 10)).save(voc / "JPEGImages" / f"{name}.jpg")
+        Image.new("L", (20, 10), 59).save(voc / "SegmentationClassContext" / f"{name}.png")
+    for part, names in (("train", "abcd"), ("val", "ef")):
+        (voc / "ImageSets" / "SegmentationContext" / f"{part}.txt").write_text("\n".join(names))
+    return tmp_path
+
+
+@pytest.fixture
+def coco_stuff(tmp_path: Path) -> Path:
+    for part, names in (("train2014", "abcd"), ("test2014", "ef")):
+        for folder in ("images", "annotations"):
+            (tmp_path / folder / part).mkdir(parents=True)
+        for name in names:
+            Image.new("RGB", (20, 10)).save(tmp_path / "images" / part / f"{name}.jpg")
+            Image.new("L", (20, 10), 171).save(tmp_path / "annotations" / part / f"{name}_labelTrainIds.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("dataset", "num_classes"), [("pascal_context", 59), ("coco_stuff_10k", 171)])
+def test_listed_folders_by_their_settings(request, dataset, num_classes):
+    folder = {"root": str(request.getfixturevalue(dataset.removesuffix("_10k"))), "tune_images": 1}
+    val = build(folder, "val", dataset=dataset)
+    assert (len(val), val.num_classes) == (2, num_classes)
+    assert np.unique(val.labels(0)).tolist() == [num_classes - 1]
+    assert len(build(folder, "train", dataset=dataset)) == 4
+    assert len(build(folder, "tune", dataset=dataset)) == 1
+    assert len(build(folder | {"eval_split": "tune"}, "train", dataset=dataset)) == 3
+    with pytest.raises(UsageError, match=rf"names 4 classes, but data\.dataset is {dataset} — leave .* its own"):
+        build(folder, "val", dataset=dataset, classes=NAMES)
+    with pytest.raises(DataError, match=r"data\.root is not set, .*nothing is downloaded"):
+        build({}, "val", dataset=dataset)
+
+
+def test_zero_may_be_a_class_only_where_it_means_something(pascal_context, coco_stuff):
+    folder = {"root": str(pascal_context)}
+    val = build(folder, "val", dataset="pascal_context", zero_label="class")
+    assert (val.num_classes, val.labels(0).max()) == (60, 59)
+    with pytest.raises(UsageError, match=r"segmentation\.zero_label is class, but a 0 in COCO-Stuff-10K is"):
+        build({"root": str(coco_stuff)}, "val", dataset="coco_stuff_10k", zero_label="class")
 
 
 def test_other_settings_are_refused(small, tmp_path):

@@ -26,6 +26,8 @@ def test_foreign_values_are_counted(zero_label, first_foreign):
     assert foreign_values(ALL_VALUES, zero_label, 11) == dict.fromkeys(range(first_foreign, 255), 1)
     values = np.array([[0, 255, first_foreign], [200, 200, 1]], np.uint8)
     assert foreign_values(values, zero_label, 11) == {first_foreign: 1, 200: 2}
+    assert foreign_values(values, zero_label, 11, with_ignored=False) == {first_foreign: 1, 200: 2, 255: 1}
+    assert foreign_values(values, zero_label, 11) == {first_foreign: 1, 200: 2}  # nothing of it stays behind
 
 
 @pytest.mark.parametrize(
