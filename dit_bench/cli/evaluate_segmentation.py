@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dit_bench.cli.console import print_json, print_table, say
+from dit_bench.cli.evaluate_dense import Shown, score_dense, show_dense
 
 if TYPE_CHECKING:
     from dit_bench.data.loading import Split
@@ -21,39 +21,23 @@ def score_segmenters(
 ) -> list[tuple[TrainedWeights, ScoredSegmenter]]:
     """Evaluate the weights of all rows and seeds, or those of the named file."""
     from dit_bench.engine.segmentation_scoring import score_segmenter
-    from dit_bench.engine.trained import trained_weights
 
-    return [
-        (weights, score_segmenter(settings, weights.path, split or settings.data.eval_split, context))
-        for weights in trained_weights(rows, context.store, checkpoint)
-        for settings in (weights.row.settings,)
-    ]
+    return score_dense(rows, context, checkpoint, split, score_segmenter)
 
 
 def show_segmenters(results: Sequence[tuple[TrainedWeights, ScoredSegmenter]], per_class: bool, as_json: bool) -> None:
     """Print what was found, as tables or as JSON."""
-    from dit_bench.report.segmentation_evaluation import (
-        CLASS_HEADINGS,
-        class_cells,
-        segmentation_figures,
-        segmentation_json,
-    )
+    from dit_bench.report.evaluation import dense_json
+    from dit_bench.report.segmentation_evaluation import CLASS_HEADINGS, class_cells, class_json, segmentation_figures
 
-    documents = []
-    for weights, result in results:
-        title, found = weights.title(result.split), result.evaluation
+    def shown(title: str, result: ScoredSegmenter) -> Shown:
+        found, names = result.evaluation, result.class_names
         by_class = found.figures.class_iou, found.figures.class_accuracy
-        if as_json:
-            figures = segmentation_json(title, result.split, result.metrics, found, result.class_names, *by_class)
-            named = {"row": weights.row.row.id, "seed": weights.seed, "weights": str(weights.path)}
-            documents.append({**named, **figures})
-            continue
-        say(f"evaluated {result.summary}")
-        # A pipe shows no titles, so each line says what it belongs to.
-        lines = [(weights.name, *figure) for figure in segmentation_figures(result.metrics, found)]
-        print_table(title, ("row", "figure", "value"), lines)
-        if per_class:
-            cells = [(weights.name, *cell) for cell in class_cells(result.class_names, *by_class)]
-            print_table(f"{title}, class by class", ("row", *CLASS_HEADINGS), cells)
-    if as_json:
-        print_json(documents)
+        return Shown(
+            segmentation_figures(result.metrics, found),
+            CLASS_HEADINGS,
+            class_cells(names, *by_class),
+            dense_json(title, result.split, result.metrics, found, class_json(names, *by_class)),
+        )
+
+    show_dense(results, shown, per_class, as_json)

@@ -126,6 +126,9 @@ def command(
     rows = resolved_rows(name, row_ids, profile, overrides, seeds)
     for file in files:
         check_target(file, tuple(TABLE_RENDERERS), force=force)
+    if rows[0].settings.task != "classification":
+        unsuited = {"--trained": trained, "--checkpoint": checkpoint}
+        refuse_options(unsuited, f"task is {rows[0].settings.task}", "use dit-bench eval, which prints MACs per image")
     executed = _executed(rows, checkpoint, runtime, store) if trained or checkpoint is not None else []
     _count_rows(rows, image_sizes, convention, audit, files, force, as_json, executed)
 

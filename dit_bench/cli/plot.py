@@ -22,7 +22,7 @@ from dit_bench.cli.options import (
     seed_option,
     store_option,
 )
-from dit_bench.cli.plot_dense import detections_figure, segments_figure
+from dit_bench.cli.plot_dense import detections_figure, pruning_figure, segments_figure
 from dit_bench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,9 +41,12 @@ DEFAULT_RECIPES = {
     "growth": "pvt/fig6",
     "detections": "dit/table3",
     "segments": "dit/table5",
+    "pruning": "dtop/fig4",
 }
 # Nothing is trained for these, and their models are the published ones.
 COUNTED_FIGURES = ("growth",)
+# What sets the size of a picture there.
+RESIZED_BY = {"detections": "detector", "segments": "segmenter", "pruning": "segmenter"}
 
 
 def complete_figure(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -117,6 +120,7 @@ def command(
     growth    GMACs over the size of the input (Figure 6 of the PVT paper)
     detections  boxes and masks on pictures, and beside them the tokens that were skipped
     segments  true and predicted classes of every pixel, and beside them the tokens that were skipped
+    pruning   after which stage of a plain ViT each token left, and the classes of its pixels (DToP Figures 3 to 5)
 
     FIGURE may also be a recipe of kind figure, such as dit/fig3. RECIPE names the rows to draw from.
     """
@@ -130,19 +134,17 @@ def command(
     check_target(target, FIGURE_SUFFIXES, force=force)
     command_line = f"dit-bench plot {kind} {recipe} --profile {profile}"
     document: dict[str, object] = {"figure": kind}
+    if short_side_px is not None and kind in RESIZED_BY:
+        raise UsageError(f"--image-size: a {RESIZED_BY[kind]} resizes pictures as in its test", remedy="leave it out")
     if kind == "growth":
         drawn, details = _growth_figure(rows)
         document |= details
     elif kind == "routing":
         drawn = _routing_figure(rows, runtime, store, images, short_side_px, count)
     elif kind == "detections":
-        if short_side_px is not None:
-            raise UsageError("--image-size: a detector resizes pictures as in its test", remedy="leave it out")
         drawn = detections_figure(rows, runtime, store, images, count, min_score)
-    elif kind == "segments":
-        if short_side_px is not None:
-            raise UsageError("--image-size: a segmenter resizes pictures as in its test", remedy="leave it out")
-        drawn = segments_figure(rows, runtime, store, images, count)
+    elif kind in ("segments", "pruning"):
+        drawn = (segments_figure if kind == "segments" else pruning_figure)(rows, runtime, store, images, count)
     elif kind == "skips":
         drawn = _skips_figure(rows, runtime, store)
     else:

@@ -15,6 +15,7 @@ from dit_bench.data.coco.grouping import padded_size
 from dit_bench.data.coco.transforms import Picture, resize
 from dit_bench.data.images import read_image
 from dit_bench.data.transforms import denormalise_images, normalise_images
+from dit_bench.engine.dense_views import RoutedPicture, spread_indices
 from dit_bench.engine.detection_scoring import load_detector
 from dit_bench.engine.devices import prepare
 from dit_bench.engine.pyramid_costs import PyramidCosts
@@ -27,11 +28,9 @@ from dit_bench.tasks.detection.pasting import paste_masks
 
 
 @dataclass(frozen=True)
-class DetectedImage:
+class DetectedImage(RoutedPicture):
     """One picture in its own size, what was found in it, and its route."""
 
-    image: np.ndarray
-    """uint8 (H, W, 3)."""
     boxes: np.ndarray
     """float64 (n, 4): x1, y1, x2, y2 in pixels of the picture."""
     labels: np.ndarray
@@ -43,14 +42,6 @@ class DetectedImage:
     true_boxes: np.ndarray | None
     """float64 (m, 4); None for pictures without annotations."""
     true_labels: np.ndarray | None
-    kept: dict[tuple[int, int], np.ndarray]
-    """`kept[scale, stage]`: bool (h, w) of the padded input; empty for a backbone without a routing grid."""
-    live: np.ndarray
-    """bool (N, M)."""
-    network_input: np.ndarray
-    """uint8 (h, w, 3): the resized and padded picture, which the grid covers."""
-    gmacs: float
-    title: str
 
 
 def detected_pictures(
@@ -73,7 +64,7 @@ def detected_pictures(
 
 def _of_dataset(dataset: DetectionSet, count: int) -> Iterator[tuple[np.ndarray, str, tuple[np.ndarray, np.ndarray]]]:
     """Images spread evenly over the data set, with their objects."""
-    for index in sorted({round(k) for k in np.linspace(0, len(dataset) - 1, min(count, len(dataset)))}):
+    for index in spread_indices(len(dataset), count):
         objects = dataset.objects(index, masks=False)
         yield dataset.read(index), f"image {dataset.image_id(index)}", (objects.boxes, objects.labels)
 

@@ -14,6 +14,8 @@ from dit_bench.models.dtop.network import DTopNetwork
 from dit_bench.models.dtop.segvit import SegVitNetwork
 from dit_bench.runs.image_records import ImageRecords
 
+_COUNTED = ("executed", "fvcore", "without_aux", "baseline", "baseline_fvcore")
+
 
 class PlainVitRecorder:
     """Images of a data set, in whatever order they come. An image in several windows costs their mean, as printed."""
@@ -24,7 +26,7 @@ class PlainVitRecorder:
         self._order: list[int] = []
         self._live: list[np.ndarray] = []
         self._tokens: list[int] = []
-        self._macs: dict[str, list[float]] = {"executed": [], "fvcore": [], "without_aux": [], "baseline": []}
+        self._macs: dict[str, list[float]] = {name: [] for name in _COUNTED}
         self._windows: list[int] = []
 
     @property
@@ -51,12 +53,13 @@ class PlainVitRecorder:
                 "fvcore": mean("fvcore", with_aux=True, upsamplings=2),
                 "without_aux": mean("fvcore", with_aux=False, upsamplings=2),
                 "baseline": float(costs.baseline("matmul")),
+                "baseline_fvcore": float(costs.baseline("fvcore")),
             }
         else:
             live = np.full((count, 1), tokens)
             plain = float(segvit_macs(network, window, "matmul"))
             printed = float(segvit_macs(network, window, "fvcore"))
-            found = {"executed": plain, "fvcore": printed, "without_aux": printed, "baseline": plain}
+            found = dict(zip(_COUNTED, (plain, printed, printed, plain, printed), strict=True))
         for name, macs in found.items():
             self._macs[name].append(macs)
         self._order.append(index)
@@ -84,6 +87,7 @@ class PlainVitRecorder:
             "fvcore_gmacs_mean": float(np.mean(self._macs["fvcore"])) / 1e9,
             "fvcore_gmacs_without_aux_mean": float(np.mean(self._macs["without_aux"])) / 1e9,
             "base_gmacs": float(np.mean(self._macs["baseline"])) / 1e9,
+            "base_fvcore_gmacs": float(np.mean(self._macs["baseline_fvcore"])) / 1e9,
             "windows_per_image": float(np.mean(self._windows)),
             "params_total_m": total,
             "params_valid_m": total,

@@ -39,7 +39,6 @@ class PrunedImage:
     """uint8 (H, W), 255 where nothing is known; None for pictures without label images."""
     exits: np.ndarray
     """int8 (h, w) over the whole picture: the stage, from 1, after which the token there left; M if none did."""
-    num_stages: int
     gmacs: float
     """Executed, per window."""
     baseline_gmacs: float
@@ -48,8 +47,8 @@ class PrunedImage:
 
 def pruned_pictures(
     run: FinishedRun, runtime: RuntimeSettings, pictures: Sequence[Path], count: int
-) -> tuple[list[PrunedImage], tuple[str, ...]]:
-    """The user's pictures, or `count` images of the split that the run was evaluated on; names of the classes.
+) -> tuple[list[PrunedImage], tuple[str, ...], tuple[int, ...]]:
+    """The user's pictures, or `count` images of the evaluated split; names of the classes; layers that end stages.
 
     Raises DataError if a picture or the data set cannot be read, WeightsError if the run's weights are damaged,
     UsageError for a network that prunes nothing.
@@ -63,7 +62,8 @@ def pruned_pictures(
             f"{run.path.name} has no tokens to prune", remedy="name a recipe of DToP, as dtop/table1, or plot segments"
         )
     set_pruning(network, settings, training=False)
-    return [_pruned(network, settings, *item, device) for item in loaded], class_names
+    drawn = [_pruned(network, settings, *item, device) for item in loaded]
+    return drawn, class_names, network.stage_ends
 
 
 @torch.no_grad()
@@ -95,7 +95,6 @@ def _pruned(
         labels=predict_labels(merged, (image.shape[0], image.shape[1]), through=size).cpu().numpy(),
         true_labels=true_labels,
         exits=exits.cpu().numpy(),
-        num_stages=network.num_stages,
         gmacs=sum(macs) / len(macs) / 1e9,
         baseline_gmacs=costs.baseline() / 1e9,
         title=title,

@@ -106,7 +106,9 @@ def run_all(plans: Sequence[PlannedRun], context: JobContext) -> list[FinishedRu
             if done is not None:
                 context.reporter.run_found(done)
             else:
-                done = _run(step, number, len(steps), context, datasets, device, should_stop)
+                before = parent(step.settings)
+                start = None if before is None else finished[_Step(before, step.seed).key]
+                done = _run(step, start, number, len(steps), context, datasets, device, should_stop)
                 context.reporter.run_finished(done)
             finished[step.key] = done
     return [finished[_Step(plan.settings, plan.seed).key] for plan in plans]
@@ -147,6 +149,7 @@ def _found(step: _Step, context: JobContext) -> FinishedRun | None:
 
 def _run(
     step: _Step,
+    start: FinishedRun | None,
     number: int,
     total: int,
     context: JobContext,
@@ -154,11 +157,9 @@ def _run(
     device: torch.device,
     should_stop: Callable[[], bool],
 ) -> FinishedRun:
+    """Execute one step; `start` is the run whose weights it starts from."""
     settings, seed = step.settings, step.seed
     jobs: TaskJobs = TASKS[settings.task]
-    before = parent(settings)
-    start = None if before is None else context.store.find(before, seed)
-    assert before is None or start is not None, "a run comes after the one that it starts from"
     with context.store.begin(settings, seed, force=_is_forced(step, context)) as folder:
         train, held_out = datasets.training(settings), datasets.evaluation(settings)
         name = folder.path.name.removesuffix(".partial")

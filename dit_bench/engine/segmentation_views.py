@@ -13,6 +13,7 @@ from dit_bench.data.images import read_image
 from dit_bench.data.segmentation.build import build_segmentation_set
 from dit_bench.data.segmentation.transforms import network_pixels
 from dit_bench.data.transforms import denormalise_images, normalise_images
+from dit_bench.engine.dense_views import RoutedPicture, spread_indices
 from dit_bench.engine.devices import prepare
 from dit_bench.engine.pyramid_costs import PyramidCosts
 from dit_bench.engine.segmentation_scoring import load_segmenter
@@ -25,23 +26,13 @@ from dit_bench.tasks.segmentation.labelling import predict_labels
 
 
 @dataclass(frozen=True)
-class SegmentedImage:
+class SegmentedImage(RoutedPicture):
     """One picture in its own size, what its pixels were taken for, and its route."""
 
-    image: np.ndarray
-    """uint8 (H, W, 3)."""
     labels: np.ndarray
     """uint8 (H, W): the class of every pixel."""
     true_labels: np.ndarray | None
     """uint8 (H, W), 255 where nothing is known; None for pictures without label images."""
-    kept: dict[tuple[int, int], np.ndarray]
-    """`kept[scale, stage]`: bool (h, w) of the network's input; empty for a backbone without a routing grid."""
-    live: np.ndarray
-    """bool (N, M)."""
-    network_input: np.ndarray
-    """uint8 (h, w, 3): the resized picture, which the grid covers."""
-    gmacs: float
-    title: str
 
 
 def segmented_pictures(
@@ -76,7 +67,7 @@ def read_pictures(
     )
     found: list[Loaded] = [(read_image(path), path.name, None) for path in pictures]
     if not found:
-        indices = sorted({round(k) for k in np.linspace(0, len(dataset) - 1, min(count, len(dataset)))})
+        indices = spread_indices(len(dataset), count)
         found = [(dataset.read(index), dataset.name(index), dataset.labels(index)) for index in indices]
     return found, dataset.class_names
 

@@ -92,6 +92,12 @@ class Table:
     rows: tuple[TableRow, ...]
     claims: tuple[ClaimResult, ...]
     runs: tuple[RunSummary, ...]
+    paths_heading: str = SECTION_HEADINGS["paths"]
+    """Above the fixed paths of routed rows, or what stands for them."""
+
+    def heading(self, section: Section) -> str:
+        """What stands above a section."""
+        return self.paths_heading if section == "paths" else SECTION_HEADINGS[section]
 
     def section(self, section: Section) -> tuple[Column, ...]:
         """The columns of one section, the row's label first."""

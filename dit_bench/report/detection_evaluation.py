@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dit_bench.report.evaluation import Evaluated, executed_figures, latency_figure
-from dit_bench.report.numbers import MISSING
+from dit_bench.report.evaluation import Evaluated, executed_figures, latency_figure, percent_text
 
 CLASS_HEADINGS = ("category", "name", "box AP (%)", "mask AP (%)")
 _FIGURES = {
@@ -26,7 +25,7 @@ def detection_figures(metrics: Mapping[str, float], found: Evaluated) -> list[tu
             continue
         for label, names in _FIGURES.items():
             values = [metrics.get(f"{kind}_{name}_percent") for name in names.split()]
-            text = " / ".join(MISSING if value is None else f"{value:.2f}" for value in values)
+            text = " / ".join(percent_text(value) for value in values)
             lines.append((f"{kind} {label} (%)", text))
     return [*lines, *executed_figures(metrics, found), latency_figure(metrics)]
 
@@ -35,40 +34,22 @@ def class_cells(
     class_names: Mapping[int, str], boxes: Mapping[int, float | None], masks: Mapping[int, float | None] | None
 ) -> list[tuple[str, ...]]:
     """One line per category of the data set, by id."""
-
-    def percent(value: float | None) -> str:
-        return MISSING if value is None else f"{value:.2f}"
-
     return [
-        (str(category), name, percent(boxes[category]), MISSING if masks is None else percent(masks[category]))
+        (str(category), name, percent_text(boxes[category]), percent_text(None if masks is None else masks[category]))
         for category, name in class_names.items()
     ]
 
 
-def detection_json(
-    title: str,
-    split: str,
-    metrics: Mapping[str, float],
-    found: Evaluated,
-    class_names: Mapping[int, str],
-    boxes: Mapping[int, float | None],
-    masks: Mapping[int, float | None] | None,
-) -> dict[str, Any]:
-    """The same at full precision, with the AP of every class."""
-    return {
-        "title": title,
-        "split": split,
-        "num_images": found.num_images,
-        "metrics": dict(metrics),
-        "kept_ratio": found.kept_ratio,
-        "column_open_ratio": found.column_open_ratio,
-        "per_class": [
-            {
-                "category_id": category,
-                "name": name,
-                "box_ap_percent": boxes[category],
-                "mask_ap_percent": None if masks is None else masks[category],
-            }
-            for category, name in class_names.items()
-        ],
-    }
+def class_json(
+    class_names: Mapping[int, str], boxes: Mapping[int, float | None], masks: Mapping[int, float | None] | None
+) -> list[dict[str, Any]]:
+    """The same at full precision."""
+    return [
+        {
+            "category_id": category,
+            "name": name,
+            "box_ap_percent": boxes[category],
+            "mask_ap_percent": None if masks is None else masks[category],
+        }
+        for category, name in class_names.items()
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from dit_bench.report.numbers import MISSING
 from dit_bench.report.per_class import ClassScore, per_class_json
 from dit_bench.report.printed_accuracy import Conditions, PrintedComparison
 
@@ -60,11 +61,12 @@ def evaluation_figures(
     return [*lines, *executed_figures(metrics, found), latency_figure(metrics)]
 
 
-def latency_figure(metrics: Mapping[str, float]) -> tuple[str, str]:
-    """Milliseconds per image, beside those of PVTv2 where the network has one."""
+def latency_figure(metrics: Mapping[str, float], base: str = "PVTv2", per: str = "image") -> tuple[str, str]:
+    """Milliseconds per image, or what the network runs on, beside those of what it saves against, where there is it."""
     if "latency_ms_per_image" in metrics and "base_latency_ms_per_image" not in metrics:
-        return "latency (ms per image)", f"{metrics['latency_ms_per_image']:.3f}"
-    return "latency (ms per image), this / PVTv2", _pair(metrics, "latency_ms_per_image", "base_latency_ms_per_image")
+        return f"latency (ms per {per})", f"{metrics['latency_ms_per_image']:.3f}"
+    pair = _pair(metrics, "latency_ms_per_image", "base_latency_ms_per_image")
+    return f"latency (ms per {per}), this / {base}", pair
 
 
 def _protocol_text(conditions: Conditions) -> str:
@@ -92,11 +94,7 @@ def executed_figures(metrics: Mapping[str, float], found: Evaluated) -> list[tup
     A network without a routing grid has no PVTv2 beside it (`base_gmacs`) and no ratios.
     """
     routed = "base_gmacs" in metrics
-    lines = [
-        ("images", str(found.num_images)),
-        ("GMACs per image, mean ± SD", f"{metrics['gmacs_mean']:.5g} ± {metrics['gmacs_sd']:.2g}"),
-        ("GMACs, 5th / 50th / 95th percentile", " / ".join(f"{metrics[f'gmacs_p{q}']:.5g}" for q in (5, 50, 95))),
-    ]
+    lines = [("images", str(found.num_images)), *distribution_figures(metrics, "image")]
     if routed:
         lines.append(("MACs relative to PVTv2", f"{metrics['gmacs_mean'] / metrics['base_gmacs']:.4f}"))
     lines.append(
@@ -105,14 +103,23 @@ def executed_figures(metrics: Mapping[str, float], found: Evaluated) -> list[tup
     if not routed:
         return lines
     lines += [
-        (f"kept ratio, scale 1/{4 * 2**i}, stages 1 … {len(row)}", _ratios(row))
+        (f"kept ratio, scale 1/{4 * 2**i}, stages 1 … {len(row)}", ratios_text(row))
         for i, row in enumerate(found.kept_ratio)
     ]
     lines += [
-        (f"column gates open, 1/{4 * 2**i} → 1/{8 * 2**i}, columns 0 … {len(row) - 1}", _ratios(row))
+        (f"column gates open, 1/{4 * 2**i} → 1/{8 * 2**i}, columns 0 … {len(row) - 1}", ratios_text(row))
         for i, row in enumerate(found.column_open_ratio)
     ]
     return lines
+
+
+def distribution_figures(metrics: Mapping[str, float], per: str) -> list[tuple[str, str]]:
+    """GMACs over the images: mean, spread, percentiles."""
+    percentiles = " / ".join(f"{metrics[f'gmacs_p{q}']:.5g}" for q in (5, 50, 95))
+    return [
+        (f"GMACs per {per}, mean ± SD", f"{metrics['gmacs_mean']:.5g} ± {metrics['gmacs_sd']:.2g}"),
+        ("GMACs, 5th / 50th / 95th percentile", percentiles),
+    ]
 
 
 def evaluation_json(
@@ -142,9 +149,30 @@ def evaluation_json(
     }
 
 
+def dense_json(
+    title: str, split: str, metrics: Mapping[str, float], found: Evaluated, per_class: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """One evaluation of dense prediction at full precision, with the figures of every class."""
+    return {
+        "title": title,
+        "split": split,
+        "num_images": found.num_images,
+        "metrics": dict(metrics),
+        "kept_ratio": found.kept_ratio,
+        "column_open_ratio": found.column_open_ratio,
+        "per_class": per_class,
+    }
+
+
+def percent_text(value: float | None) -> str:
+    """A percentage, — where there is none."""
+    return MISSING if value is None else f"{value:.2f}"
+
+
 def _pair(metrics: Mapping[str, float], first: str, second: str) -> str:
     return f"{metrics[first]:.3f} / {metrics[second]:.3f}" if first in metrics else "—"
 
 
-def _ratios(row: Sequence[float]) -> str:
+def ratios_text(row: Sequence[float]) -> str:
+    """Shares side by side."""
     return "  ".join(f"{value:.3f}" for value in row)

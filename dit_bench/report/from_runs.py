@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dit_bench.recipes.counting_size import counting_size
+from dit_bench.recipes.lineage import is_plain_vit
 from dit_bench.recipes.load import LoadedRecipe
 from dit_bench.recipes.printed import printed_top1
 from dit_bench.recipes.resolve import ResolvedRow, resolve_rows
 from dit_bench.recipes.schema import Recipe, Row, Stage
 from dit_bench.report.cells import Table
-from dit_bench.report.inputs import ClaimSpec, RowSpec, RunSummary, TableSpec
+from dit_bench.report.inputs import PRUNED_COSTS, ROUTED_COSTS, ClaimSpec, RowSpec, RunSummary, TableSpec
 from dit_bench.report.printed_accuracy import VAL_IMAGES, changed_settings
 from dit_bench.report.qualities import further_qualities, main_quality
 from dit_bench.report.static_cells import Counted
@@ -34,13 +35,14 @@ def table_spec(loaded: LoadedRecipe, rows: Sequence[ResolvedRow], command: str) 
     fixed = {row.row.id for row in rows if row.settings.routing.variant in FIXED_COST_VARIANTS}
     headings = recipe.paper.metric_headings
     printed = {key for row in recipe.rows for key in _printed(row)}
+    costs = PRUNED_COSTS if all(is_plain_vit(row.settings) for row in rows) else ROUTED_COSTS
     quality = main_quality(printed, rows[0].settings.task)
     return TableSpec(
         title=recipe.title,
         paper_headings={key: value for key, value in headings.model_dump().items() if value is not None},
         rows=[_row_spec(row, recipe, ids) for row in _named_after_models(rows, listed)],
         reference_row=recipe.reference_row,
-        base_label=recipe.base.label if recipe.base else "PVTv2",
+        base_label=recipe.base.label if recipe.base else costs.base_name,
         base_printed_gmacs=recipe.base.printed_gmacs if recipe.base else None,
         claims=[
             ClaimSpec(
@@ -61,7 +63,9 @@ def table_spec(loaded: LoadedRecipe, rows: Sequence[ResolvedRow], command: str) 
         base_row=recipe.base.row if recipe.base else None,
         quality=quality,
         further=further_qualities(printed, quality),
-        one_input_size=all(entry.counted_at_px is None for entry in (recipe, *recipe.rows)),
+        costs=costs,
+        # Plain ViTs are tested in windows of the size that is counted at.
+        one_input_size=costs.pruned or all(entry.counted_at_px is None for entry in (recipe, *recipe.rows)),
         extra_notes=[*recipe.notes, *_accuracy_notes(recipe), *_profile_notes(recipe, profile)],
     )
 

@@ -25,6 +25,35 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class Costs:
+    """How rows spend and save: what stands beside the printed cost, and which network is saved against."""
+
+    metric: str = "gmacs_mean"
+    """Key in `RunSummary.metrics` of what is compared with the printed cost."""
+    base_metric: str = "base_gmacs"
+    """Key of the same of the network that is saved against."""
+    base: str = "PVTv2 of the same size"
+    base_counted: str = "PVTv2 of the same size and input"
+    """The same with what its MACs depend on."""
+    base_name: str = "PVTv2"
+    """In short, where a table has no name of its own for it."""
+    pruned: bool = False
+    """Whether the rows are plain ViTs that prune tokens, and not a routing grid or a network without savings."""
+
+
+ROUTED_COSTS = Costs()
+PRUNED_COSTS = Costs(
+    metric="fvcore_gmacs_mean",
+    base_metric="base_fvcore_gmacs",
+    base="the unpruned network",
+    base_counted="the unpruned network with its last head alone",
+    base_name="the unpruned network",
+    pruned=True,
+)
+"""Costs of pruned networks are printed as fvcore counts, and compared like with like."""
+
+
+@dataclass(frozen=True)
 class RowSpec:
     """One row of a paper's table.
 
@@ -89,6 +118,7 @@ class TableSpec:
     quality: Quality = Quality()
     further: Sequence[Quality] = ()
     """What the paper prints beside `quality`."""
+    costs: Costs = ROUTED_COSTS
     one_input_size: bool = True
     """Whether all images have the size that the paper counted at: else its MACs are no mean over images."""
     extra_notes: Sequence[str] = ()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from itertools import groupby
 
-from dit_bench.report.cells import SECTION_HEADINGS, Cell, Column, Table, TableRow, missing
+from dit_bench.report.cells import Cell, Column, Table, TableRow, missing
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -43,7 +43,7 @@ def render_latex(table: Table) -> str:
         if position:
             lines.append(r"\par\medskip")
         if len(table.sections) > 2:
-            lines.append(rf"{escape(SECTION_HEADINGS[section])}\par")
+            lines.append(rf"{escape(table.heading(section))}\par")
         columns = [column for column in table.section(section) if column.key != "runs"]
         lines += _tabular(columns, table.rows_in(section))
     if table.claims:

@@ -1,6 +1,6 @@
 """A table as GitHub Markdown: the comparison with the print, the claims, the costs, and the notes."""
 
-from dit_bench.report.cells import SECTION_HEADINGS, Cell, Section, Table
+from dit_bench.report.cells import Cell, Section, Table
 
 _SPECIAL = str.maketrans({"|": r"\|", "<": "&lt;", "*": r"\*", "_": r"\_", "`": r"\`"})
 
@@ -14,7 +14,7 @@ def render_markdown(table: Table) -> str:
         if section == "cost" and table.claims:
             blocks += ["Claims of the paper:", _claims(table)]
         if section == "cost" or len(table.sections) > 2:
-            blocks.append(SECTION_HEADINGS[section])
+            blocks.append(table.heading(section))
         blocks.append(_section(table, section))
     blocks.append("\n".join(f"- {escape(note)}" for note in table.notes))
     blocks.append(f"Made with `{table.command}`.")

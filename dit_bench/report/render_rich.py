@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from dit_bench.report.cells import SECTION_HEADINGS, Cell, Column, Table, TableRow
+from dit_bench.report.cells import Cell, Column, Table, TableRow
 
 _STYLES = {
     "match": "green",
@@ -38,7 +38,7 @@ def render_rich(table: Table, width: int) -> Group:
         columns = _fitting(table, table.section(section), width)
         dropped += [column for column in table.section(section) if column not in columns]
         if len(table.sections) > 2:
-            parts.append(Text(SECTION_HEADINGS[section], style="bold"))
+            parts.append(Text(table.heading(section), style="bold"))
         parts += [_grid(table, columns, table.rows_in(section)), Text()]
     if dropped:
         names = "; ".join(column.heading for column in dropped)

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dit_bench.report.evaluation import Evaluated, executed_figures, latency_figure
-from dit_bench.report.numbers import MISSING
+from dit_bench.report.evaluation import (
+    Evaluated,
+    distribution_figures,
+    executed_figures,
+    latency_figure,
+    percent_text,
+    ratios_text,
+)
 
 CLASS_HEADINGS = ("class", "name", "IoU (%)", "accuracy (%)")
 _FIGURES = {
@@ -19,8 +25,29 @@ _FIGURES = {
 
 def segmentation_figures(metrics: Mapping[str, float], found: Evaluated) -> list[tuple[str, str]]:
     """Name and value of every figure, in the order in which people ask for them."""
-    lines = [(label, _percent(metrics.get(name))) for label, name in _FIGURES.items()]
+    lines = [(label, percent_text(metrics.get(name))) for label, name in _FIGURES.items()]
+    if "windows_per_image" in metrics:
+        base, per = "the unpruned network", "window"
+        return [*lines, *pruned_figures(metrics, found), latency_figure(metrics, base, per)]
     return [*lines, *executed_figures(metrics, found), latency_figure(metrics)]
+
+
+def pruned_figures(metrics: Mapping[str, float], found: Evaluated) -> list[tuple[str, str]]:
+    """What a plain ViT executed on the windows of its test, by our counting and its paper's; live tokens."""
+    (live,) = found.kept_ratio
+    as_printed, last_head = metrics["fvcore_gmacs_mean"], metrics["fvcore_gmacs_without_aux_mean"]
+    return [
+        ("images", str(found.num_images)),
+        ("windows per image, mean", f"{metrics['windows_per_image']:.4g}"),
+        *distribution_figures(metrics, "window"),
+        ("MACs relative to the unpruned network", f"{metrics['gmacs_mean'] / metrics['base_gmacs']:.4f}"),
+        (
+            "GMACs per window as the paper counts them, with / without auxiliary heads",
+            f"{as_printed:.5g} / {last_head:.5g}",
+        ),
+        ("parameters (M)", f"{metrics['params_total_m']:.3f}"),
+        (f"tokens still live, stages 1 … {len(live)}", ratios_text(live)),
+    ]
 
 
 def class_cells(
@@ -28,34 +55,16 @@ def class_cells(
 ) -> list[tuple[str, ...]]:
     """One line per class, — for a class that does not occur; figures are percentages."""
     return [
-        (str(number), name, _percent(iou), _percent(accuracy))
+        (str(number), name, percent_text(iou), percent_text(accuracy))
         for number, (name, iou, accuracy) in enumerate(zip(class_names, ious, accuracies, strict=True))
     ]
 
 
-def segmentation_json(
-    title: str,
-    split: str,
-    metrics: Mapping[str, float],
-    found: Evaluated,
-    class_names: Sequence[str],
-    ious: Sequence[float | None],
-    accuracies: Sequence[float | None],
-) -> dict[str, Any]:
-    """The same at full precision, with the figures of every class."""
-    return {
-        "title": title,
-        "split": split,
-        "num_images": found.num_images,
-        "metrics": dict(metrics),
-        "kept_ratio": found.kept_ratio,
-        "column_open_ratio": found.column_open_ratio,
-        "per_class": [
-            {"class": number, "name": name, "iou_percent": iou, "accuracy_percent": accuracy}
-            for number, (name, iou, accuracy) in enumerate(zip(class_names, ious, accuracies, strict=True))
-        ],
-    }
-
-
-def _percent(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.2f}"
+def class_json(
+    class_names: Sequence[str], ious: Sequence[float | None], accuracies: Sequence[float | None]
+) -> list[dict[str, Any]]:
+    """The same at full precision."""
+    return [
+        {"class": number, "name": name, "iou_percent": iou, "accuracy_percent": accuracy}
+        for number, (name, iou, accuracy) in enumerate(zip(class_names, ious, accuracies, strict=True))
+    ]

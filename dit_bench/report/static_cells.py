@@ -100,14 +100,31 @@ def static_cells(
     cells = _params_cells(row, count, used_params_m) | _gmacs_cells(row, count, convention)
     if printed_stages:
         cells |= _stage_cells(printed_stages, count.stages)
-    for name, macs in count.paths.items():
-        cells[f"path_{name}"] = Cell(fixed(macs / 1e9, OUR_DECIMALS), macs / 1e9, "measured")
+    cells |= _path_cells(count)
     if count.paths:
         target = count.target_macs
         cells["path_target of the budget"] = (
             missing() if target is None else Cell(fixed(target / 1e9, OUR_DECIMALS), target / 1e9, "measured")
         )
     return cells
+
+
+def pruned_static_cells(row: RowSpec, count: Counted, convention: str | None) -> dict[str, Cell]:
+    """The counted cells of a row of DToP: its network is the whole one, its cost is decided by images if it prunes."""
+    if not count.paths or count.params_total is None:
+        return static_cells(row, count, (), convention)
+    unknown = missing()
+    cells = _compared("params", "params_m", row.printed.get("params_m"), count.params_total / 1e6, None)
+    cells |= _uncompared("gmacs", "gmacs", row.printed.get(GMACS), unknown)
+    cells |= {"static_matmul_gmacs": unknown, "static_convention": unknown}
+    return cells | _path_cells(count)
+
+
+def _path_cells(count: Counted) -> dict[str, Cell]:
+    return {
+        f"path_{name}": Cell(fixed(macs / 1e9, OUR_DECIMALS), macs / 1e9, "measured")
+        for name, macs in count.paths.items()
+    }
 
 
 def _params_cells(row: RowSpec, count: Counted, used_params_m: Sequence[float]) -> dict[str, Cell]:

@@ -6,9 +6,10 @@ from dataclasses import replace
 from dit_bench.recipes.schema import Stage
 from dit_bench.report.cells import Cell, Column, Section, Table, TableRow, missing
 from dit_bench.report.inputs import GMACS, TableSpec, metric_by_seed, runs_by_row
-from dit_bench.report.static_cells import Counted, static_cells
+from dit_bench.report.static_cells import Counted, pruned_static_cells, static_cells
 from dit_bench.report.table import row_notes
 
+PRUNED_PATHS_HEADING = "Pruned rows, GMACs (matrix products) as long as no token leaves:"
 STAGE_KEYS = "P C R N E × blocks"
 
 
@@ -29,14 +30,19 @@ def with_static(
     for row in table.rows:
         given = next(entry for entry in spec.rows if entry.id == row.id)
         used_m = list(metric_by_seed(runs.get(row.id, []), "params_valid_m").values())
-        cells = static_cells(given, counts[row.id], printed_stages.get(row.id, ()), convention, used_m)
+        stages, count = printed_stages.get(row.id, ()), counts[row.id]
+        if spec.costs.pruned:
+            cells = pruned_static_cells(given, count, convention)
+        else:
+            cells = static_cells(given, count, stages, convention, used_m)
         rows.append(TableRow(row.id, {**row.cells, **cells}))
     columns = static_columns(spec, rows, bool(printed_stages))
     rows = [TableRow(row.id, {**{column.key: missing() for column in columns}, **row.cells}) for row in rows]
     label = [column for column in table.columns if column.key == "label"]
     rest = [column for column in table.columns if column.key != "label"]
     notes = [*_convention_notes(spec, counts, convention), *table.notes]
-    return replace(table, columns=(*label, *columns, *rest), rows=tuple(rows), notes=tuple(notes))
+    counted = replace(table, columns=(*label, *columns, *rest), rows=tuple(rows), notes=tuple(notes))
+    return replace(counted, paths_heading=PRUNED_PATHS_HEADING) if spec.costs.pruned else counted
 
 
 def static_table(
@@ -105,6 +111,16 @@ def _convention_notes(spec: TableSpec, counts: Mapping[str, Counted], convention
     if not spec.comparable:
         return notes
     used = {row.convention for row in spec.rows if GMACS in row.printed}
+    if spec.costs.pruned:
+        if convention is None:
+            notes.append(
+                "ours, as printed: as fvcore counts, matmul plus layer norms 5, batch norms 2 and bilinearly upsampled"
+                " maps 4 per element."
+            )
+        notes.append("match: ours rounds to the print; within one unit: of the last printed digit.")
+        if any(count.paths for count in counts.values()):
+            notes.append("What pruned rows print, the mean cost over images, is judged from runs.")
+        return notes
     if convention is None and used:
         notes.append(
             "ours, as printed: counted as the printed convention says. mmcv: its module hooks (convolutions with bias,"

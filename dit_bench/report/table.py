@@ -28,7 +28,7 @@ def build_table(spec: TableSpec, runs: Sequence[RunSummary], base_runs: Sequence
     `base_runs` are runs of PVTv2 of the same size at the same input, for rho; without them `spec.base_row` serves.
 
     If `spec.comparable` is false, the runs saw other data than the paper's: absolute figures are shown without a
-    verdict, which is then on the MACs relative to PVTv2 and on the difference to the reference row.
+    verdict, which is then on the MACs relative to `spec.costs.base` and on the difference to the reference row.
     """
     grouped = runs_by_row(runs)
     listed = {row.id: grouped.get(row.id, []) for row in spec.rows}
@@ -59,6 +59,8 @@ def build_table(spec: TableSpec, runs: Sequence[RunSummary], base_runs: Sequence
 
 
 _GMACS_KEYS = ("gmacs_mean", "base_gmacs")
+_FVCORE_COLUMNS = {"fvcore_gmacs_mean": "ours, as printed", "fvcore_gmacs_without_aux_mean": "ours, last head alone"}
+"""What pruned rows cost by the counting of their print, by metric."""
 
 
 def _columns(spec: TableSpec) -> tuple[Column, ...]:
@@ -77,7 +79,7 @@ def _columns(spec: TableSpec) -> tuple[Column, ...]:
     columns = [
         Column("label", "", "Row", "result", 0),
         Column("printed_gmacs", "GMACs", print_name, "result", absolute),
-        Column("gmacs", "GMACs", "ours", "result", 2 if spec.comparable else 4, spread=True),
+        *_own_cost_columns(spec),
         Column("printed_ratio", ratio, "paper", "result", relative + 1),
         Column("ratio", ratio, "ours", "result", relative, spread=True),
         Column("printed_quality", quality, "paper", "result", absolute - 1),
@@ -101,14 +103,27 @@ def _columns(spec: TableSpec) -> tuple[Column, ...]:
     return tuple(columns)
 
 
+def _own_cost_columns(spec: TableSpec) -> list[Column]:
+    """Our GMACs; of pruned rows first those that are counted as the print is."""
+    priority = 2 if spec.comparable else 4
+    if not spec.costs.pruned:
+        return [Column("gmacs", "GMACs", "ours", "result", priority, spread=True)]
+    as_printed, last_head = (
+        Column(metric, "GMACs", name, "result", priority + more, spread=True)
+        for more, (metric, name) in zip((0, 4), _FVCORE_COLUMNS.items(), strict=True)
+    )
+    return [as_printed, last_head, Column("gmacs", "GMACs", "ours, matmul", "result", priority + 1, spread=True)]
+
+
 def _judges_absolute_macs(spec: TableSpec) -> bool:
     return spec.comparable and spec.one_input_size
 
 
 def _mac_cells(spec: TableSpec, row: RowSpec, runs: list[RunSummary], decimals: int) -> dict[str, Cell]:
-    """MACs and their ratio to PVTv2 of the same size, printed and ours."""
-    gmacs = metric_by_seed(runs, "gmacs_mean")
-    base = metric_by_seed(runs, "base_gmacs")
+    """MACs and their ratio to what is saved against, printed and ours; judged is what is counted as the print."""
+    executed = list(metric_by_seed(runs, "gmacs_mean").values())
+    gmacs = metric_by_seed(runs, spec.costs.metric)
+    base = metric_by_seed(runs, spec.costs.base_metric)
     ratios = [gmacs[seed] / base[seed] for seed in gmacs if base.get(seed)]
     ours = summarise(list(gmacs.values())) if gmacs else None
     ratio = summarise(ratios) if ratios else None
@@ -118,9 +133,14 @@ def _mac_cells(spec: TableSpec, row: RowSpec, runs: list[RunSummary], decimals: 
     if printed and base_printed:
         relative = printed_ratio(printed, printed_figure(base_printed))
     judged = (printed, ours, decimals) if _judges_absolute_macs(spec) else (relative, ratio, RATIO_DECIMALS)
+    counted = {}
+    for metric in _FVCORE_COLUMNS if spec.costs.pruned else ():
+        values = list(metric_by_seed(runs, metric).values())
+        counted[metric] = measured(summarise(values) if values else None, decimals)
     return {
         "printed_gmacs": printed_cell(row, GMACS),
-        "gmacs": measured(ours, decimals),
+        "gmacs": measured(summarise(executed) if executed else None, decimals),
+        **counted,
         "printed_ratio": Cell(fixed(relative.value, 2), relative.value, "derived") if relative else missing(),
         "ratio": measured(ratio, RATIO_DECIMALS),
         "macs_verdict": verdict_cell(*judged, has_runs=bool(runs)),
@@ -153,10 +173,16 @@ def _notes(spec: TableSpec) -> tuple[str, ...]:
     notes = [f'The printed column "{heading}" holds multiply-accumulates: GMACs.'] if heading != "GMACs" else []
     notes += [
         "GMACs of ours are the mean over the evaluated images; ± is the SD over seeds, n their number.",
-        f"× {spec.base_label}: the paper's base in the printed column; in ours, PVTv2 of the same size and input.",
+        f"× {spec.base_label}: the paper's base in the printed column; in ours, {spec.costs.base_counted}.",
         "match: ours rounds to the print; within noise: the print lies in the 95 % interval of our mean (in brackets);"
         " differs: neither. One seed has no interval.",
     ]
+    if spec.costs.pruned:
+        notes.append(
+            "ours, as printed: as fvcore counts, with every head that ran; last head alone: the same without auxiliary"
+            " heads; matmul: convolutions, linear layers and attention products, with every head that ran. The first is"
+            " compared with the print. All are those of one window of the test."
+        )
     if not spec.one_input_size:
         notes.append(
             "The paper counted at one input size, ours is the mean over images of all sizes: ratios are judged."
@@ -170,7 +196,7 @@ def _notes(spec: TableSpec) -> tuple[str, ...]:
             " with the rounding of both."
         )
     notes.append(
-        "rho = (real speed-up − 1) / (ideal speed-up − 1) against PVTv2 of the same size, ideal being the ratio of"
+        f"rho = (real speed-up − 1) / (ideal speed-up − 1) against {spec.costs.base}, ideal being the ratio of"
         " MACs; given only for rows that save at least 1 % of the MACs."
     )
     if spec.claims:

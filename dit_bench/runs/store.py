@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import IO
 
 from dit_bench.errors import DataError, UsageError
-from dit_bench.recipes.identity import run_name
+from dit_bench.recipes.identity import canonical_json, run_name
 from dit_bench.recipes.settings import RunSettings
 from dit_bench.runs.atomic import ASIDE_PREFIX, sync_folder, write_text, writing_to
 from dit_bench.runs.read import PARTIAL_SUFFIX, RECORD_FILE, SET_ASIDE_SUFFIX, STATE_FILE, FinishedRun, load_run
@@ -29,6 +29,8 @@ class RunStore:
     def find(self, settings: RunSettings, seed: int) -> FinishedRun | None:
         """The finished run with these settings and seed, the newest of its repeats; None when there is none.
 
+        Settings that have no effect may differ.
+
         A folder that cannot be read, or that holds another run, does not count.
         """
         name = run_name(settings, seed)
@@ -37,7 +39,7 @@ class RunStore:
                 run = load_run(folder)
             except DataError:
                 continue
-            if run.record.settings == settings and run.record.seed == seed:
+            if canonical_json(run.record.settings) == canonical_json(settings) and run.record.seed == seed:
                 return run
         return None
 

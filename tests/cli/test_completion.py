@@ -19,7 +19,8 @@ def test_verbs_recipes_rows_and_profiles() -> None:
         assert _completions([verb, "dit/table6", "--row"], "") == ["static", "dynamic", "fully"]
         assert _completions([verb, "dit/table6", "--row", "static", "--row"], "d") == ["dynamic"]
         assert _completions([verb, "dit/table6", "--profile"], "s") == ["smoke"]
-    assert _completions(["plot"], "") == ["routing", "skips", "tradeoff", "curves", "growth", "detections", "segments"]
+    kinds = ["routing", "skips", "tradeoff", "curves", "growth", "detections", "segments", "pruning"]
+    assert _completions(["plot"], "") == kinds
     assert _completions(["plot"], "dit/f") == ["dit/fig3", "dit/fig4", "dit/fig4_detection"]
     assert _completions(["plot", "routing"], "") == recipe_names()
     assert _completions(["plot", "routing", "dit/table7", "--row"], "a") == ["attention"]

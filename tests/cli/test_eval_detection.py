@@ -1,10 +1,8 @@
-"""`dit-bench eval` of detectors: tables, JSON, classes, splits, and what is refused."""
+"""`dit-bench eval` of detectors: tables of figures and of classes."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,12 +16,9 @@ from dit_bench.models.dit.trace import RoutingTrace
 from dit_bench.recipes.settings import DataSettings
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import TrainedDetector
+    from tests.cli.conftest import TrainedRun
 
 Run = Callable[..., tuple[int, str, str]]
-
-MEASURED = ("latency_ms_per_image", "base_latency_ms_per_image", "eval_seconds", "train_seconds")
-
 
 FOUND_CLASSES = 5
 """Digits below this are found exactly, the others beside their place."""
@@ -35,7 +30,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def truth(trained_detector: TrainedDetector) -> list[SetObjects]:
+def truth(trained_detector: TrainedRun) -> list[SetObjects]:
     """The objects of the scenes that the run was evaluated on."""
     data = DataSettings.model_validate(trained_detector.record["settings"]["data"])
     scenes = build_detection_set(data, "val", training=False, cache_dir=trained_detector.scenes)
@@ -58,7 +53,7 @@ def oracle(truth: list[SetObjects], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("oracle")
-def test_tables_of_what_was_found(trained_detector: TrainedDetector, outcome: Run, truth: list[SetObjects]) -> None:
+def test_tables_of_what_was_found(trained_detector: TrainedRun, outcome: Run, truth: list[SetObjects]) -> None:
     code, out, err = outcome("eval", *trained_detector.arguments, "--per-class")
     assert code == 0, err
     assert f"evaluated 4 images with {sum(len(objects.labels) for objects in truth)} objects" in err
@@ -79,54 +74,3 @@ def test_tables_of_what_was_found(trained_detector: TrainedDetector, outcome: Ru
     assert figures["MACs relative to PVTv2"] == f"{metrics['gmacs_mean'] / metrics['base_gmacs']:.4f}"
     assert figures["images"] == "4"
     assert len(figures["kept ratio, scale 1/4, stages 1 … 4"].split()) == 4
-
-
-def test_json_is_the_record_of_the_run_and_has_all_classes(trained_detector: TrainedDetector, outcome: Run) -> None:
-    code, out, err = outcome("eval", *trained_detector.arguments, "--json")
-    assert code == 0, err
-    (found,) = json.loads(out)
-    record = trained_detector.record
-    assert (found["row"], found["seed"], found["split"], found["num_images"]) == (trained_detector.row, 0, "val", 4)
-    assert found["weights"] == str(trained_detector.run / "weights.safetensors")
-    for name in ("kept_ratio", "column_open_ratio"):
-        assert found[name] == record[name]
-    compared = set(found["metrics"]) - set(MEASURED)
-    assert {"box_ap_percent", "mask_ap_percent", "gmacs_mean"} < compared
-    assert {name: found["metrics"][name] for name in compared} == {name: record["metrics"][name] for name in compared}
-    assert [scores["category_id"] for scores in found["per_class"]] == list(range(1, 11))
-
-
-def test_weights_from_a_file_on_another_split(trained_detector: TrainedDetector, outcome: Run) -> None:
-    weights = str(trained_detector.run / "weights.safetensors")
-    arguments = ["--checkpoint", weights, "--split", "tune", "--json"]
-    code, out, err = outcome("eval", *trained_detector.arguments, *arguments)
-    assert code == 0, err
-    (found,) = json.loads(out)
-    assert (found["seed"], found["weights"], found["split"], found["num_images"]) == (None, weights, "tune", 2)
-
-
-def refused(result: tuple[int, str, str], code: int, *parts: str) -> None:
-    assert result[:2] == (code, ""), result[2]
-    errors = [line for line in result[2].splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    for part in parts:
-        assert part in errors[0]
-
-
-def test_what_classifiers_have_is_refused(trained_detector: TrainedDetector, tmp_path: Path, outcome: Run) -> None:
-    refused(
-        outcome("eval", *trained_detector.arguments, "--protocol", "deit"), 2, "--protocol", "detect", "leave it out"
-    )
-    records = ["--records", str(tmp_path / "r.csv")]
-    refused(outcome("eval", *trained_detector.arguments, *records), 2, "--records", "detect", "leave it out")
-    assert not (tmp_path / "r.csv").exists()
-
-
-def test_missing_and_wrong_weights(trained_detector: TrainedDetector, tmp_path: Path, outcome: Run) -> None:
-    elsewhere = [*trained_detector.arguments, "--results", str(tmp_path)]
-    refused(outcome("eval", *elsewhere), 3, trained_detector.row, "no finished run", "dit-bench train dit/table4")
-    nothing = str(tmp_path / "no.safetensors")
-    refused(outcome("eval", *trained_detector.arguments, "--checkpoint", nothing), 3, nothing, "no such file")
-    weights = str(trained_detector.run / "weights.safetensors")
-    other = ["detection.detector=retinanet", "--checkpoint", weights]
-    refused(outcome("eval", *trained_detector.arguments, *other), 3, weights, "another architecture")

@@ -11,14 +11,12 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import TrainedDetector
+    from tests.cli.conftest import TrainedRun
 
 Run = Callable[..., tuple[int, str, str]]
 
 
-def test_detections_on_pictures_of_the_data_set(
-    trained_detector: TrainedDetector, tmp_path: Path, outcome: Run
-) -> None:
+def test_detections_on_pictures_of_the_data_set(trained_detector: TrainedRun, tmp_path: Path, outcome: Run) -> None:
     target = tmp_path / "found.png"
     arguments = [*trained_detector.arguments, "--count", "1", "--min-score", "0.2", "--out", str(target)]
     code, out, err = outcome("plot", "detections", *arguments)
@@ -32,7 +30,7 @@ def test_detections_on_pictures_of_the_data_set(
     assert "exists" in err
 
 
-def test_detections_on_a_picture_of_the_user(trained_detector: TrainedDetector, tmp_path: Path, outcome: Run) -> None:
+def test_detections_on_a_picture_of_the_user(trained_detector: TrainedRun, tmp_path: Path, outcome: Run) -> None:
     mine, target = tmp_path / "mine.jpg", tmp_path / "found.svg"
     Image.effect_noise((90, 61), 80).convert("RGB").save(mine)
     shown = ["--image", str(mine), "--out", str(target), "--json"]
@@ -77,7 +75,7 @@ def test_figures_of_pvt_from_the_print_alone(name: str, kind: str, said: str, tm
         assert picture.info["Description"] == f"dit-bench plot {kind} {name} --profile paper"
 
 
-def test_curves_of_a_finished_run(trained_detector: TrainedDetector, tmp_path: Path, outcome: Run) -> None:
+def test_curves_of_a_finished_run(trained_detector: TrainedRun, tmp_path: Path, outcome: Run) -> None:
     target = tmp_path / "curves.svg"
     code, _, err = outcome("plot", "curves", *trained_detector.arguments, "--out", str(target))
     assert code == 0, err

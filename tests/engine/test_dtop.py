@@ -63,9 +63,9 @@ def test_runs_grow_out_of_their_baseline(tmp_path: Path, scene_cache: Path) -> N
     assert swept.epochs_file.read_bytes() == finetuned.epochs_file.read_bytes()
     again = run_all([Plan(direct, 0)], context)
     assert again[0].path == straight.path
-    drawn, names = pruned_pictures(straight, RuntimeSettings(device="cpu", data_dir=str(scene_cache)), [], 2)
+    drawn, names, ends = pruned_pictures(straight, RuntimeSettings(device="cpu", data_dir=str(scene_cache)), [], 2)
     records = load_image_records(straight.path)
-    assert len(names) == 11
+    assert (len(names), ends) == (11, (1, 2, 3))
     assert drawn[0].gmacs == pytest.approx(records.macs[0] / 1e9)
     stayed = [(drawn[0].exits >= stage).sum() for stage in (1, 2, 3)]
     assert stayed == records.kept[0, 0].tolist(), "the picture shows the tokens that were counted"
