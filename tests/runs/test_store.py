@@ -10,7 +10,7 @@ import pytest
 
 from dit_bench.errors import DataError, UsageError
 from dit_bench.recipes.identity import run_name
-from dit_bench.recipes.settings import OptimiserSettings, RunSettings
+from dit_bench.recipes.settings import OptimiserSettings, PruningSettings, RunSettings
 from dit_bench.runs.record import RunRecord
 from dit_bench.runs.store import FinishedRun, RunStore
 
@@ -39,6 +39,14 @@ def test_a_run_is_partial_until_published(tmp_path: Path, record: RunRecord) -> 
     assert sorted(os.listdir(finished.path)) == ["epochs.jsonl", "run.json"]
     assert store.find(record.settings, record.seed) == finished
     assert store.interrupted(record.settings, record.seed) is None
+
+
+def test_settings_without_effect_may_differ(tmp_path: Path, record: RunRecord) -> None:
+    """A threshold means nothing to a classifier, nor to a plain ViT from which no token leaves."""
+    store = RunStore(tmp_path)
+    finished = _publish(store, record)
+    other = record.settings.model_copy(update={"pruning": PruningSettings(threshold=0.5)})
+    assert store.find(other, record.seed) == finished
 
 
 def test_only_the_same_settings_and_seed_are_found(tmp_path: Path, record: RunRecord) -> None:
