@@ -14,7 +14,8 @@ from dit_bench.models.dit.options import GateOptions, RoutingOptions
 from dit_bench.models.dit.schedule import RoutingSchedule
 from dit_bench.models.weights import load_into, read_weights
 from dit_bench.models.zoo import create, is_routed, model_names
-from dit_bench.recipes.settings import RoutingSettings, RunSettings, Strict
+from dit_bench.recipes.settings import RoutingSettings, RunSettings
+from dit_bench.recipes.strict import Strict
 from dit_bench.recipes.suggest import did_you_mean
 
 

@@ -15,7 +15,8 @@ from dit_bench.models.dtop.backbone import PlainVit, build_plain_vit
 from dit_bench.models.dtop.network import DTopNetwork
 from dit_bench.models.dtop.pruning import NO_PRUNING, PruningRule
 from dit_bench.models.dtop.segvit import SegVitNetwork
-from dit_bench.recipes.settings import PruningSettings, RunSettings
+from dit_bench.recipes.dense_settings import PruningSettings
+from dit_bench.recipes.settings import RunSettings
 
 
 class HalfScale(nn.Module):

@@ -10,7 +10,8 @@ from timm.scheduler import CosineLRScheduler
 from torch import nn
 
 from dit_bench.engine.build import routed_part
-from dit_bench.recipes.settings import DetectionSettings, RunSettings, SegmentationSettings
+from dit_bench.recipes.dense_settings import DetectionSettings, SegmentationSettings
+from dit_bench.recipes.settings import RunSettings
 
 
 def build_optimiser(model: nn.Module, settings: RunSettings) -> torch.optim.AdamW:

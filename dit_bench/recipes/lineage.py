@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dit_bench.recipes.settings import PLAIN_VIT_SEGMENTERS, PruningSettings, RunSettings
+from dit_bench.recipes.dense_settings import PLAIN_VIT_SEGMENTERS, PruningSettings
+from dit_bench.recipes.settings import RunSettings
 
 _OF_FINE_TUNING = ("finetune_updates", "finetune_scope")
 _OF_TRAINING = ("train_threshold", *_OF_FINE_TUNING)

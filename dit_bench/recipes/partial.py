@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, create_model
 
-from dit_bench.recipes.settings import RunSettings, Strict
+from dit_bench.recipes.settings import RunSettings
+from dit_bench.recipes.strict import Strict
 
 
 def partial_model(model: type[BaseModel]) -> type[Strict]:

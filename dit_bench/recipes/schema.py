@@ -8,7 +8,7 @@ from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_v
 
 from dit_bench.recipes.metrics import MetricName
 from dit_bench.recipes.partial import PartialSettings
-from dit_bench.recipes.settings import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Strict
+from dit_bench.recipes.strict import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Strict
 
 ProfileName = Literal["smoke", "mini", "paper"]
 PROFILES: tuple[str, ...] = get_args(ProfileName)

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dit_bench.recipes.settings import NonNegativeInt, PositiveInt, RunSettings, Strict
+from dit_bench.recipes.settings import RunSettings
+from dit_bench.recipes.strict import NonNegativeInt, PositiveInt, Strict
 
 SCHEMA_VERSION = 1
 """Version of run.json that this dit-bench writes, and the newest that it reads."""

@@ -14,7 +14,8 @@ from torch.nn import functional
 from dit_bench.data.segmentation.build import build_segmentation_set
 from dit_bench.models.dit.trace import RoutingTrace
 from dit_bench.models.segmenters.network import SegmentationNetwork
-from dit_bench.recipes.settings import DataSettings, SegmentationSettings
+from dit_bench.recipes.dense_settings import SegmentationSettings
+from dit_bench.recipes.settings import DataSettings
 
 if TYPE_CHECKING:
     from tests.cli.conftest import TrainedRun

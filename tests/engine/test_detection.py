@@ -20,10 +20,10 @@ from dit_bench.engine.detection_scoring import score_detector
 from dit_bench.engine.jobs import run_all
 from dit_bench.engine.optimisation import build_optimiser, build_rate
 from dit_bench.errors import InterruptedRunError, UsageError, WeightsError
+from dit_bench.recipes.dense_settings import DetectionSettings
 from dit_bench.recipes.settings import (
     AugmentSettings,
     DataSettings,
-    DetectionSettings,
     ModelSettings,
     OptimiserSettings,
     RoutingSettings,

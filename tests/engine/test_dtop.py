@@ -20,8 +20,9 @@ from dit_bench.engine.segmentation_evaluate import evaluate_segmentation
 from dit_bench.errors import UsageError
 from dit_bench.models.dtop.network import DTopNetwork
 from dit_bench.models.weights import read_weights
+from dit_bench.recipes.dense_settings import PruningSettings, SegmentationSettings
 from dit_bench.recipes.lineage import lineage
-from dit_bench.recipes.settings import PruningSettings, RunSettings, RuntimeSettings, SegmentationSettings
+from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.image_records import load_image_records
 from tests.engine.runs_of import Plan, context_of
 from tests.engine.test_segmentation import segmentation_settings

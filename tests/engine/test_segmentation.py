@@ -19,6 +19,7 @@ from dit_bench.engine.segmentation_jobs import SegmentationJobs
 from dit_bench.engine.segmentation_scoring import score_segmenter
 from dit_bench.engine.segmentation_views import segmented_pictures
 from dit_bench.errors import DataError, InterruptedRunError, UsageError
+from dit_bench.recipes.dense_settings import SegmentationSettings
 from dit_bench.recipes.settings import (
     AugmentSettings,
     DataSettings,
@@ -27,7 +28,6 @@ from dit_bench.recipes.settings import (
     RoutingSettings,
     RunSettings,
     RuntimeSettings,
-    SegmentationSettings,
 )
 from dit_bench.runs.confusion import load_confusion
 from dit_bench.runs.epochs import load_epochs

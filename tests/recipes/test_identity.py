@@ -3,14 +3,9 @@ from __future__ import annotations
 import hashlib
 import json
 
+from dit_bench.recipes.dense_settings import DetectionSettings, SegmentationSettings
 from dit_bench.recipes.identity import canonical_json, hash10, run_name
-from dit_bench.recipes.settings import (
-    DetectionSettings,
-    ModelSettings,
-    OptimiserSettings,
-    RunSettings,
-    SegmentationSettings,
-)
+from dit_bench.recipes.settings import ModelSettings, OptimiserSettings, RunSettings
 
 
 def test_hash_is_that_of_sorted_compact_json() -> None:

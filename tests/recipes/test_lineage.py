@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from dit_bench.recipes.dense_settings import PruningMode, PruningSettings, SegmentationSettings
 from dit_bench.recipes.identity import hash10
 from dit_bench.recipes.lineage import effective_pruning, is_plain_vit, is_trained, lineage, parent
-from dit_bench.recipes.settings import PruningMode, PruningSettings, RunSettings, SegmentationSettings
+from dit_bench.recipes.settings import RunSettings
 
 STAGES = {"stage_ends": [3, 4, 6], "heads": ["fcn"], "atm_layers": 2}
 

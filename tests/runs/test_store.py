@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from dit_bench.errors import DataError, UsageError
+from dit_bench.recipes.dense_settings import PruningSettings
 from dit_bench.recipes.identity import run_name
-from dit_bench.recipes.settings import OptimiserSettings, PruningSettings, RunSettings
+from dit_bench.recipes.settings import OptimiserSettings, RunSettings
 from dit_bench.runs.record import RunRecord
 from dit_bench.runs.store import FinishedRun, RunStore
 

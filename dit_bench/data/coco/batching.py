@@ -26,7 +26,8 @@ from dit_bench.data.order import sample_generators
 from dit_bench.data.reading import Position, read_batches
 from dit_bench.data.transforms import normalise_images
 from dit_bench.errors import UsageError
-from dit_bench.recipes.settings import DataSettings, DetectionSettings
+from dit_bench.recipes.dense_settings import DetectionSettings
+from dit_bench.recipes.settings import DataSettings
 
 
 @dataclass(frozen=True)

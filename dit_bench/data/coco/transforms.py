@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from dit_bench.data.coco.detection_set import SMALLEST_BOX_PX
-from dit_bench.recipes.settings import DetectionSettings
+from dit_bench.recipes.dense_settings import DetectionSettings
 
 CROP_SHORT_SIDES_PX = (400, 500, 600)
 """Short sides before a random crop, in the training of DETR (Carion et al.) and of Sparse R-CNN."""

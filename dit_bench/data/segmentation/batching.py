@@ -21,7 +21,8 @@ from dit_bench.data.segmentation.segmentation_set import IGNORED, SegmentationSe
 from dit_bench.data.segmentation.transforms import LabelledPicture, augment, network_pixels, network_size
 from dit_bench.data.transforms import normalise_images
 from dit_bench.errors import UsageError
-from dit_bench.recipes.settings import DataSettings, SegmentationSettings
+from dit_bench.recipes.dense_settings import SegmentationSettings
+from dit_bench.recipes.settings import DataSettings
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from dit_bench.data.segmentation.pascal_context import PascalContextSet
 from dit_bench.data.segmentation.scene_segmentation_set import SceneSegmentationSet
 from dit_bench.data.segmentation.segmentation_set import SegmentationSet
 from dit_bench.errors import DataError, UsageError
-from dit_bench.recipes.settings import DataSettings, SegmentationSettings
+from dit_bench.recipes.dense_settings import SegmentationSettings
+from dit_bench.recipes.settings import DataSettings
 
 EXPECTED: dict[str, tuple[str, str, str]] = {
     "ade20k": ("ADE20K", ade_layout.LAYOUT, ade_layout.SOURCE),

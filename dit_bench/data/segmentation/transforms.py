@@ -17,7 +17,7 @@ from dit_bench.data.coco.grouping import PAD_MULTIPLE_PX
 from dit_bench.data.coco.transforms import resized_size
 from dit_bench.data.segmentation.photometric import distort, draw_distortion
 from dit_bench.data.segmentation.segmentation_set import IGNORED
-from dit_bench.recipes.settings import SegmentationSettings
+from dit_bench.recipes.dense_settings import SegmentationSettings
 
 CROP_RETRIES = 10
 

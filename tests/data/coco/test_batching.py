@@ -16,7 +16,8 @@ from dit_bench.data.coco.scene_detection_set import SceneDetectionSet
 from dit_bench.data.scenes.multi_scene_set import load_multi_scenes
 from dit_bench.data.transforms import denormalise_images, normalise_images
 from dit_bench.errors import DataError, UsageError
-from dit_bench.recipes.settings import DataSettings, DetectionSettings
+from dit_bench.recipes.dense_settings import DetectionSettings
+from dit_bench.recipes.settings import DataSettings
 
 # with fewer cores than workers, as on a shared machine, the result is the same
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")

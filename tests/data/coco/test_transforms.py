@@ -8,7 +8,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from dit_bench.data.coco.transforms import Picture, augment, crop, mirror, random_crop, resize, resized_size
-from dit_bench.recipes.settings import DetectionSettings
+from dit_bench.recipes.dense_settings import DetectionSettings
 
 COLOURS = np.array([[250, 10, 10], [10, 250, 10], [10, 10, 250]], np.uint8)
 

@@ -16,7 +16,8 @@ from dit_bench.data.segmentation.scene_segmentation_set import SceneSegmentation
 from dit_bench.data.segmentation.transforms import LabelledPicture, augment
 from dit_bench.data.transforms import denormalise_images, normalise_images
 from dit_bench.errors import DataError, UsageError
-from dit_bench.recipes.settings import DataSettings, SegmentationSettings
+from dit_bench.recipes.dense_settings import SegmentationSettings
+from dit_bench.recipes.settings import DataSettings
 
 # with fewer cores than workers, as on a shared machine, the result is the same
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")

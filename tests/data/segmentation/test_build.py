@@ -9,7 +9,8 @@ from dit_bench.data.scenes.export import export_ade20k
 from dit_bench.data.scenes.sources import Split
 from dit_bench.data.segmentation.build import build_segmentation_set
 from dit_bench.errors import DataError, UsageError
-from dit_bench.recipes.settings import DataSettings, SegmentationSettings
+from dit_bench.recipes.dense_settings import SegmentationSettings
+from dit_bench.recipes.settings import DataSettings
 
 NAMES = ["sky", "road", "car", "tree"]
 

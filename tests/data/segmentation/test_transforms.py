@@ -21,7 +21,7 @@ from dit_bench.data.segmentation.transforms import (
     resize_pixels,
     training_size,
 )
-from dit_bench.recipes.settings import SegmentationSettings
+from dit_bench.recipes.dense_settings import SegmentationSettings
 
 ADE = SegmentationSettings()
 SIDES = st.integers(1, 60)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dit_bench.models.detectors.registry import DETECTORS, PUBLISHED_WIDTHS, build_detector
-from dit_bench.recipes.settings import DetectorName
+from dit_bench.recipes.dense_settings import DetectorName
 
 WIDTHS = [64, 128, 320, 512]
 

@@ -7,7 +7,7 @@ import torch
 
 from dit_bench.models.segmenters.registry import PUBLISHED_WIDTHS, SEGMENTERS, build_segmenter
 from dit_bench.models.segmenters.trans2seg import Trans2Seg
-from dit_bench.recipes.settings import SegmenterName
+from dit_bench.recipes.dense_settings import SegmenterName
 
 WIDTHS = [64, 128, 320, 512]
 
