@@ -7,13 +7,13 @@ import torch
 
 from dit_bench.models.segmenters.registry import PUBLISHED_WIDTHS, SEGMENTERS, build_segmenter
 from dit_bench.models.segmenters.trans2seg import Trans2Seg
-from dit_bench.recipes.dense_settings import SegmenterName
+from dit_bench.recipes.dense_settings import PLAIN_VIT_SEGMENTERS, SegmenterName
 
 WIDTHS = [64, 128, 320, 512]
 
 
 def test_recipes_know_exactly_these() -> None:
-    assert get_args(SegmenterName) == tuple(SEGMENTERS)
+    assert get_args(SegmenterName) == (*SEGMENTERS, *PLAIN_VIT_SEGMENTERS)
     assert set(PUBLISHED_WIDTHS) == set(SEGMENTERS)
 
 
