@@ -63,7 +63,7 @@ class _Datasets:
     """Data sets of one command, each loaded once."""
 
     context: JobContext
-    loaded: dict[tuple[str, str, str, bool], Any] = field(default_factory=dict)
+    loaded: dict[tuple[object, ...], Any] = field(default_factory=dict)
 
     def training(self, settings: RunSettings) -> Any:
         return self._get(settings, "train", training=True)
@@ -72,7 +72,9 @@ class _Datasets:
         return self._get(settings, settings.data.eval_split, training=False)
 
     def _get(self, settings: RunSettings, split: Split, *, training: bool) -> Any:
-        key = (settings.task, settings.data.model_dump_json(), split, training)
+        # What label images mean is a setting of segmentation.
+        meaning = settings.segmentation.model_dump_json(include={"classes", "zero_label"})
+        key = (settings.task, settings.data.model_dump_json(), meaning, split, training)
         if key not in self.loaded:
             jobs: TaskJobs = TASKS[settings.task]
             dataset = jobs.dataset(settings, split, training=training, cache_dir=self.context.cache_dir)

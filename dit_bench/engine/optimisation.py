@@ -11,6 +11,7 @@ from torch import nn
 
 from dit_bench.engine.build import routed_part
 from dit_bench.recipes.dense_settings import DetectionSettings, SegmentationSettings
+from dit_bench.recipes.lineage import segmentation_updates
 from dit_bench.recipes.settings import RunSettings
 
 
@@ -73,7 +74,7 @@ def build_rate(optimiser: torch.optim.Optimizer, settings: RunSettings, updates_
     if settings.task == "detection":
         return SteppedRate(optimiser, settings.detection)
     if settings.task == "segmentation":
-        return PolynomialRate(optimiser, settings.segmentation)
+        return PolynomialRate(optimiser, settings.segmentation, segmentation_updates(settings))
     return CosineRate(optimiser, settings, updates_per_epoch)
 
 
@@ -114,14 +115,14 @@ class SteppedRate(ScaledRate):
 class PolynomialRate(ScaledRate):
     """Segmentation's schedule: after a linear warm-up a power of what is left of the training, down to `min_lr`."""
 
-    def __init__(self, optimiser: torch.optim.Optimizer, options: SegmentationSettings):
+    def __init__(self, optimiser: torch.optim.Optimizer, options: SegmentationSettings, total_updates: int):
         super().__init__(optimiser)
-        self.options = options
+        self.options, self.total_updates = options, total_updates
 
     def rate(self, full: float, epoch: int, updates: int) -> float:
         """See `ScaledRate`; epochs do not matter."""
         options = self.options
-        left = (1 - updates / options.updates) ** options.poly_power
+        left = (1 - updates / self.total_updates) ** options.poly_power
         rising = min(1.0, (updates + 1) / options.warmup_updates) if options.warmup_updates else 1.0
         return rising * ((full - options.min_lr) * left + options.min_lr)
 

@@ -17,7 +17,7 @@ from dit_bench.engine.segmentation_build import build_segmenting_network, set_pr
 from dit_bench.engine.task import Route, StepLoss
 from dit_bench.models.dit.trace import RoutingTrace
 from dit_bench.models.segmenters.network import SegmentationNetwork
-from dit_bench.recipes.lineage import is_plain_vit
+from dit_bench.recipes.lineage import is_plain_vit, segmentation_updates
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 
 
@@ -31,11 +31,10 @@ class SegmentationTraining:
         self.dataset, self.device = dataset, device
         self.model = self.network = build_segmenting_network(settings, dataset.num_classes).to(device)
         self.steps = segmentation_steps_per_epoch(dataset, settings.optimiser.batch_size)
-        self.updates = settings.segmentation.updates
-        if is_plain_vit(settings) and settings.pruning.mode == "finetune":
-            self.updates = settings.pruning.finetune_updates
-            if settings.pruning.finetune_scope == "heads":
-                self.network.backbone.requires_grad_(False)
+        self.updates = segmentation_updates(settings)
+        pruning = settings.pruning
+        if is_plain_vit(settings) and (pruning.mode, pruning.finetune_scope) == ("finetune", "heads"):
+            self.network.backbone.requires_grad_(False)
 
     def batches(self, epoch: int, start_step: int) -> Iterator[SegmentationBatch]:
         """The batches of an epoch from `start_step` on."""

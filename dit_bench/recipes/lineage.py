@@ -52,5 +52,12 @@ def lineage(settings: RunSettings) -> list[RunSettings]:
     return [settings] if before is None else [*lineage(before), settings]
 
 
+def segmentation_updates(settings: RunSettings) -> int:
+    """How many updates a run of segmentation trains for, and its learning rate falls over."""
+    if is_plain_vit(settings) and settings.pruning.mode == "finetune":
+        return settings.pruning.finetune_updates
+    return settings.segmentation.updates
+
+
 def _with(settings: RunSettings, pruning: PruningSettings) -> RunSettings:
     return settings.model_copy(update={"pruning": effective_pruning(pruning)})

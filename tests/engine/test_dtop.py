@@ -16,6 +16,7 @@ from dit_bench.engine.dtop_counting import UNPRUNED, plain_vit_costs
 from dit_bench.engine.dtop_views import pruned_pictures
 from dit_bench.engine.dtop_windows import cut_windows, merge_windows, window_starts
 from dit_bench.engine.jobs import run_all
+from dit_bench.engine.optimisation import build_rate
 from dit_bench.engine.segmentation_evaluate import evaluate_segmentation
 from dit_bench.errors import UsageError
 from dit_bench.models.dtop.network import DTopNetwork
@@ -70,6 +71,17 @@ def test_runs_grow_out_of_their_baseline(tmp_path: Path, scene_cache: Path) -> N
     assert drawn[0].gmacs == pytest.approx(records.macs[0] / 1e9)
     stayed = [(drawn[0].exits >= stage).sum() for stage in (1, 2, 3)]
     assert stayed == records.kept[0, 0].tolist(), "the picture shows the tokens that were counted"
+
+
+def test_the_rate_of_fine_tuning_falls_over_its_own_updates() -> None:
+    settings = dtop_settings(mode="finetune", finetune_updates=3)
+    optimiser = torch.optim.AdamW([{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": 2.0}])
+    schedule = build_rate(optimiser, settings, updates_per_epoch=2)
+    rates = []
+    for updates in (0, 1, 3):
+        schedule.set(0, updates)
+        rates.append(optimiser.param_groups[0]["lr"])
+    assert rates == pytest.approx([2.0, 2.0 * (2 / 3) ** 0.9, 0.0])
 
 
 def test_retraining_prunes_from_the_first_step(tmp_path: Path, scene_cache: Path) -> None:

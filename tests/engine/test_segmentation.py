@@ -113,6 +113,13 @@ def test_stopped_training_ends_in_the_same_bits(tmp_path: Path, scene_cache: Pat
     assert resumed.record.metrics["images_seen"] == whole.record.metrics["images_seen"] == 40
 
 
+def test_rows_that_read_labels_differently_do_not_share_a_data_set(tmp_path: Path, scene_cache: Path) -> None:
+    """One command with the background as a class and without it: eleven classes and ten."""
+    plans = [Plan(segmentation_settings("pvt_v2_nano", zero_label=zero), 0) for zero in ("class", "ignore")]
+    runs = run_all(plans, context_of(tmp_path / "runs", scene_cache))
+    assert [len(load_confusion(run.path).confusion) for run in runs] == [11, 10]
+
+
 def test_figures_between_epochs_change_nothing_else(tmp_path: Path, scene_cache: Path) -> None:
     """Two batches an epoch, five updates: figures after the second of three epochs, and the same weights."""
     settings = segmentation_settings()
