@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dit_bench.cli.console import print_json, print_table, say
-from dit_bench.cli.evaluate_detection import score_detectors, show_detectors
-from dit_bench.cli.evaluate_segmentation import score_segmenters, show_segmenters
+from dit_bench.cli.evaluate_dense import score_rows, show_results
+from dit_bench.cli.evaluate_detection import shown_detector
+from dit_bench.cli.evaluate_segmentation import shown_segmenter
 from dit_bench.cli.options import (
     debug_option,
     example,
@@ -109,10 +110,8 @@ def command(
         refuse_options({"--protocol": protocols, "--records": records_file}, f"task is {task}, not classification")
         with reporting() as reporter:
             context = JobContext(store, runtime, reporter)
-            if task == "detection":
-                show_detectors(score_detectors(rows, context, checkpoint, split), per_class, as_json)
-            else:
-                show_segmenters(score_segmenters(rows, context, checkpoint, split), per_class, as_json)
+            shown = shown_detector if task == "detection" else shown_segmenter
+            show_results(score_rows(rows, context, checkpoint, split), shown, per_class, as_json)
         return
     results: list[tuple[TrainedWeights, Scored]] = []
     with reporting() as reporter:

@@ -5,33 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from dit_bench.cli.console import print_json, print_table, say
 
 if TYPE_CHECKING:
     from dit_bench.data.loading import Split
     from dit_bench.engine.context import JobContext
+    from dit_bench.engine.dense_scoring import ScoredDense
     from dit_bench.engine.trained import TrainedWeights
     from dit_bench.recipes.resolve import ResolvedRow
-    from dit_bench.recipes.settings import RunSettings
-
-
-class DenseResult(Protocol):
-    """What weights reach on a split."""
-
-    @property
-    def split(self) -> Split:
-        """The split."""
-        ...
-
-    @property
-    def summary(self) -> str:
-        """What is in it, in one line."""
-        ...
-
-
-Result = TypeVar("Result", bound=DenseResult)
 
 
 @dataclass(frozen=True)
@@ -45,26 +28,23 @@ class Shown:
     """All of it for programs."""
 
 
-def score_dense(
-    rows: Sequence[ResolvedRow],
-    context: JobContext,
-    checkpoint: Path | None,
-    split: Split | None,
-    score: Callable[[RunSettings, Path, Split, JobContext], Result],
-) -> list[tuple[TrainedWeights, Result]]:
+def score_rows(
+    rows: Sequence[ResolvedRow], context: JobContext, checkpoint: Path | None, split: Split | None
+) -> list[tuple[TrainedWeights, ScoredDense]]:
     """Evaluate the weights of all rows and seeds, or those of the named file."""
+    from dit_bench.engine.dense_scoring import score_dense
     from dit_bench.engine.trained import trained_weights
 
     return [
-        (weights, score(settings, weights.path, split or settings.data.eval_split, context))
+        (weights, score_dense(settings, weights.path, split or settings.data.eval_split, context))
         for weights in trained_weights(rows, context.store, checkpoint)
         for settings in (weights.row.settings,)
     ]
 
 
-def show_dense(
-    results: Sequence[tuple[TrainedWeights, Result]],
-    shown: Callable[[str, Result], Shown],
+def show_results(
+    results: Sequence[tuple[TrainedWeights, ScoredDense]],
+    shown: Callable[[str, ScoredDense], Shown],
     per_class: bool,
     as_json: bool,
 ) -> None:
@@ -77,7 +57,7 @@ def show_dense(
             named = {"row": weights.row.row.id, "seed": weights.seed, "weights": str(weights.path)}
             documents.append({**named, **found.document})
             continue
-        say(f"evaluated {result.summary}")
+        say(f"evaluated {result.dataset.summary}")
         # A pipe shows no titles, so each line says what it belongs to.
         print_table(title, ("row", "figure", "value"), [(weights.name, *figure) for figure in found.figures])
         if per_class:

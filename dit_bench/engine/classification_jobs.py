@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,15 +11,17 @@ from dit_bench.data.loading import Dataset, build_dataset, check_augment
 from dit_bench.data.scenes.sources import Split
 from dit_bench.engine.build import build_model
 from dit_bench.engine.classification_task import ClassificationTraining
-from dit_bench.engine.evaluate import evaluate
+from dit_bench.engine.evaluate import Evaluation, evaluate
 from dit_bench.engine.latency import latency_metrics
-from dit_bench.engine.task_jobs import Outcome, of_merit
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.image_records import ImageRecords, save_image_records
 
 
 class ClassificationJobs:
     """Classification as a job sees it; see `TaskJobs`."""
+
+    evaluate = staticmethod(evaluate)
+    latency = staticmethod(latency_metrics)
 
     def check(self, settings: RunSettings) -> None:
         """Refuse augmentation that the data set does not have."""
@@ -40,24 +41,6 @@ class ClassificationJobs:
         """The classifier with its training images."""
         return ClassificationTraining(settings, runtime, seed, dataset, device)
 
-    def figures(
-        self, model: nn.Module, dataset: Dataset, settings: RunSettings, runtime: RuntimeSettings, device: torch.device
-    ) -> dict[str, float]:
-        """Accuracy and MACs per image, by the moving averages of the gates."""
-        return of_merit(evaluate(model, dataset, settings, runtime, device).metrics)
-
-    def finish(
-        self,
-        model: nn.Module,
-        dataset: Dataset,
-        settings: RunSettings,
-        runtime: RuntimeSettings,
-        device: torch.device,
-        on_batch: Callable[[int, int], None],
-        folder: Path,
-    ) -> Outcome:
-        """Accuracy, MACs per image and latency; labels, predictions and routes are stored."""
-        evaluation = evaluate(model, dataset, settings, runtime, device, on_batch)
+    def store(self, evaluation: Evaluation, folder: Path) -> None:
+        """Labels, predictions and routes."""
         save_image_records(folder, ImageRecords(**evaluation.records))
-        metrics = evaluation.metrics | latency_metrics(model, dataset, settings, device)
-        return Outcome(metrics, evaluation.kept_ratio, evaluation.column_open_ratio, evaluation.num_images)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dit_bench.engine.pyramid_build import build_pyramid
+from pathlib import Path
+
+from dit_bench.engine.pyramid_build import build_pyramid, load_network
 from dit_bench.models.detectors.network import DetectionNetwork
 from dit_bench.models.detectors.registry import build_detector
 from dit_bench.recipes.settings import RunSettings
@@ -20,3 +22,8 @@ def build_detection_network(settings: RunSettings, num_classes: int) -> Detectio
         regions_per_image=detection.regions_per_image,
     )
     return DetectionNetwork(backbone, detector)
+
+
+def load_detector(settings: RunSettings, weights: Path, num_classes: int) -> DetectionNetwork:
+    """The network of the settings with weights of a whole detection network. Raises as `load_network` does."""
+    return load_network(lambda bare: build_detection_network(bare, num_classes), settings, weights)

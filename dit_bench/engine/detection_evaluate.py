@@ -13,38 +13,21 @@ from dit_bench.data.coco.detection_set import DetectionSet
 from dit_bench.engine.detection_task import padded_images
 from dit_bench.engine.devices import autocast, synchronize
 from dit_bench.engine.pyramid_records import PyramidRecorder
+from dit_bench.engine.recorded_evaluation import RecordedEvaluation
 from dit_bench.models.detectors.network import DetectionNetwork
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
-from dit_bench.runs.image_records import ImageRecords
 from dit_bench.tasks.detection.coco_metric import CocoFigures, evaluate_detections
 from dit_bench.tasks.detection.results import ImageResults, image_results
 
 
 @dataclass(frozen=True)
-class DetectionEvaluation:
-    """What was found on a data set."""
+class DetectionEvaluation(RecordedEvaluation):
+    """What was found on a data set, and how it was judged."""
 
     results: list[ImageResults]
     """In the order of the data set."""
-    records: ImageRecords
-    metrics: dict[str, float]
     boxes: CocoFigures
     masks: CocoFigures | None
-
-    @property
-    def num_images(self) -> int:
-        """Images evaluated."""
-        return len(self.results)
-
-    @property
-    def kept_ratio(self) -> list[list[float]]:
-        """See `ImageRecords.kept_ratio`."""
-        return self.records.kept_ratio
-
-    @property
-    def column_open_ratio(self) -> list[list[float]]:
-        """See `ImageRecords.column_open_ratio`."""
-        return self.records.column_open_ratio
 
 
 @torch.no_grad()
@@ -90,7 +73,7 @@ def evaluate_detector(
     if masks is not None:
         metrics |= _percent("mask", masks)
     metrics["eval_seconds"] = seconds
-    return DetectionEvaluation(listed, records, metrics, boxes, masks)
+    return DetectionEvaluation(records, metrics, listed, boxes, masks)
 
 
 def _judged(

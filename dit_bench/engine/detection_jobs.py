@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,13 +11,12 @@ from dit_bench.data.coco.batching import detection_evaluation_batches
 from dit_bench.data.coco.build import build_detection_set
 from dit_bench.data.coco.detection_set import DetectionSet
 from dit_bench.data.scenes.sources import Split
-from dit_bench.engine.dense_settings import check_dense_augment
+from dit_bench.engine.dense_augment import check_dense_augment
 from dit_bench.engine.detection_build import build_detection_network
-from dit_bench.engine.detection_evaluate import evaluate_detector
+from dit_bench.engine.detection_evaluate import DetectionEvaluation, evaluate_detector
 from dit_bench.engine.detection_task import DetectionTraining, padded_images
 from dit_bench.engine.latency import LATENCY_IMAGES
 from dit_bench.engine.pyramid_latency import pyramid_latency
-from dit_bench.engine.task_jobs import Outcome, of_merit
 from dit_bench.models.detectors.network import DetectionNetwork
 from dit_bench.models.detectors.structures import PaddedImages
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
@@ -26,8 +24,29 @@ from dit_bench.runs.detections import join_detections, save_detections
 from dit_bench.runs.image_records import save_image_records
 
 
+def detection_latency(
+    network: DetectionNetwork, dataset: DetectionSet, settings: RunSettings, device: torch.device
+) -> dict[str, float]:
+    """Time per image of the network, and of the same detector on PVTv2 of its size, on images of the data set."""
+    first = next(
+        detection_evaluation_batches(dataset, settings.detection, batch_size=min(LATENCY_IMAGES, len(dataset)))
+    )
+    images = padded_images(first, device)
+    return pyramid_latency(
+        network,
+        lambda plain: build_detection_network(plain, dataset.num_classes),
+        lambda detecting, pixels: detecting.detect(PaddedImages(pixels, images.sizes)),
+        images.pixels,
+        settings,
+        device,
+    )
+
+
 class DetectionJobs:
     """Detection as a job sees it; see `TaskJobs`."""
+
+    evaluate = staticmethod(evaluate_detector)
+    latency = staticmethod(detection_latency)
 
     def check(self, settings: RunSettings) -> None:
         """Refuse augmentation that detection does not have, and mirrored digits."""
@@ -47,50 +66,7 @@ class DetectionJobs:
         """The network with its training images."""
         return DetectionTraining(settings, runtime, seed, dataset, device)
 
-    def figures(
-        self,
-        model: nn.Module,
-        dataset: DetectionSet,
-        settings: RunSettings,
-        runtime: RuntimeSettings,
-        device: torch.device,
-    ) -> dict[str, float]:
-        """COCO's figures and MACs per image, by the moving averages of the gates."""
-        assert isinstance(model, DetectionNetwork)
-        return of_merit(evaluate_detector(model, dataset, settings, runtime, device).metrics)
-
-    def finish(
-        self,
-        model: nn.Module,
-        dataset: DetectionSet,
-        settings: RunSettings,
-        runtime: RuntimeSettings,
-        device: torch.device,
-        on_batch: Callable[[int, int], None],
-        folder: Path,
-    ) -> Outcome:
-        """COCO's figures, MACs per image and latency; detections and routes are stored."""
-        assert isinstance(model, DetectionNetwork)
-        evaluation = evaluate_detector(model, dataset, settings, runtime, device, on_batch)
+    def store(self, evaluation: DetectionEvaluation, folder: Path) -> None:
+        """Detections and routes."""
         save_image_records(folder, evaluation.records)
         save_detections(folder, join_detections(evaluation.results))
-        metrics = evaluation.metrics | detection_latency(model, dataset, settings, device)
-        return Outcome(metrics, evaluation.kept_ratio, evaluation.column_open_ratio, len(evaluation.results))
-
-
-def detection_latency(
-    network: DetectionNetwork, dataset: DetectionSet, settings: RunSettings, device: torch.device
-) -> dict[str, float]:
-    """Time per image of the network, and of the same detector on PVTv2 of its size, on images of the data set."""
-    first = next(
-        detection_evaluation_batches(dataset, settings.detection, batch_size=min(LATENCY_IMAGES, len(dataset)))
-    )
-    images = padded_images(first, device)
-    return pyramid_latency(
-        network,
-        lambda plain: build_detection_network(plain, dataset.num_classes),
-        lambda detecting, pixels: detecting.detect(PaddedImages(pixels, images.sizes)),
-        images.pixels,
-        settings,
-        device,
-    )

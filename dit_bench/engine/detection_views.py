@@ -16,7 +16,7 @@ from dit_bench.data.coco.transforms import Picture, resize
 from dit_bench.data.images import read_image
 from dit_bench.data.transforms import denormalise_images, normalise_images
 from dit_bench.engine.dense_views import RoutedPicture, spread_indices
-from dit_bench.engine.detection_scoring import load_detector
+from dit_bench.engine.detection_build import load_detector
 from dit_bench.engine.devices import prepare
 from dit_bench.engine.pyramid_costs import PyramidCosts
 from dit_bench.engine.views import kept_maps

@@ -16,8 +16,7 @@ from dit_bench.data.segmentation.transforms import network_pixels
 from dit_bench.data.transforms import normalise_images
 from dit_bench.engine.devices import prepare
 from dit_bench.engine.dtop_windows import cut_windows, merge_windows
-from dit_bench.engine.segmentation_build import set_pruning
-from dit_bench.engine.segmentation_scoring import load_segmenter
+from dit_bench.engine.segmentation_build import load_segmenter, set_pruning
 from dit_bench.engine.segmentation_views import read_pictures
 from dit_bench.errors import UsageError
 from dit_bench.models.dtop.costs import DTopCosts

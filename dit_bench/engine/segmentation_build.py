@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import nn
 
 from dit_bench.engine.dtop_build import build_plain_vit_network, pruning_rule
-from dit_bench.engine.pyramid_build import build_pyramid
+from dit_bench.engine.pyramid_build import build_pyramid, load_network
 from dit_bench.models.dtop.network import DTopNetwork
 from dit_bench.models.dtop.segvit import SegVitNetwork
 from dit_bench.models.segmenters.network import SegmentationNetwork
@@ -45,3 +47,8 @@ def set_pruning(network: nn.Module, settings: RunSettings, *, training: bool) ->
     if isinstance(network, DTopNetwork):
         options = settings.pruning
         network.pruning = pruning_rule(options, options.train_threshold if training else options.threshold)
+
+
+def load_segmenter(settings: RunSettings, weights: Path, num_classes: int) -> AnySegmenter:
+    """The network of the settings with weights of a whole segmentation network. Raises as `load_network` does."""
+    return load_network(lambda bare: build_segmenting_network(bare, num_classes), settings, weights)

@@ -12,40 +12,23 @@ from torch import nn
 from dit_bench.data.segmentation.batching import segmentation_evaluation_batches
 from dit_bench.data.segmentation.segmentation_set import SegmentationSet
 from dit_bench.engine.devices import autocast, synchronize
+from dit_bench.engine.recorded_evaluation import RecordedEvaluation
 from dit_bench.engine.segmentation_build import set_pruning
 from dit_bench.engine.segmentation_runners import make_runner
 from dit_bench.errors import DataError
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.confusion import ConfusionRecords, join_counts
-from dit_bench.runs.image_records import ImageRecords
 from dit_bench.tasks.segmentation.confusion import Confusion, ImageCounts, SegmentationFigures
 from dit_bench.tasks.segmentation.labelling import predict_labels
 
 
 @dataclass(frozen=True)
-class SegmentationEvaluation:
-    """What was found on a data set."""
+class SegmentationEvaluation(RecordedEvaluation):
+    """What pixels were taken for on a data set."""
 
     figures: SegmentationFigures
     counts: ConfusionRecords
     """Pixels by true and predicted class, of the whole set and of each image."""
-    records: ImageRecords
-    metrics: dict[str, float]
-
-    @property
-    def num_images(self) -> int:
-        """Images evaluated."""
-        return len(self.records.index)
-
-    @property
-    def kept_ratio(self) -> list[list[float]]:
-        """See `ImageRecords.kept_ratio`."""
-        return self.records.kept_ratio
-
-    @property
-    def column_open_ratio(self) -> list[list[float]]:
-        """See `ImageRecords.column_open_ratio`."""
-        return self.records.column_open_ratio
 
 
 @torch.no_grad()
@@ -100,5 +83,4 @@ def evaluate_segmentation(
         )
     metrics = {name: value for name, value in named.items() if value is not None}
     metrics |= runner.metrics() | {"eval_seconds": seconds}
-    records = join_counts(confusion.matrix, counts)
-    return SegmentationEvaluation(figures, records, runner.records(len(dataset)), metrics)
+    return SegmentationEvaluation(runner.records(len(dataset)), metrics, figures, join_counts(confusion.matrix, counts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,71 +12,18 @@ from dit_bench.data.scenes.sources import Split
 from dit_bench.data.segmentation.batching import segmentation_evaluation_batches
 from dit_bench.data.segmentation.build import build_segmentation_set
 from dit_bench.data.segmentation.segmentation_set import SegmentationSet
-from dit_bench.engine.dense_settings import check_dense_augment
+from dit_bench.engine.dense_augment import check_dense_augment
 from dit_bench.engine.latency import LATENCY_IMAGES, measure_latency
 from dit_bench.engine.pyramid_latency import pyramid_latency
 from dit_bench.engine.segmentation_build import build_segmentation_network, build_segmenting_network
-from dit_bench.engine.segmentation_evaluate import evaluate_segmentation
+from dit_bench.engine.segmentation_evaluate import SegmentationEvaluation, evaluate_segmentation
 from dit_bench.engine.segmentation_task import SegmentationTraining
-from dit_bench.engine.task_jobs import Outcome, of_merit
 from dit_bench.models.dtop.network import DTopNetwork
 from dit_bench.models.dtop.pruning import NO_PRUNING
 from dit_bench.models.segmenters.network import SegmentationNetwork
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.confusion import save_confusion
 from dit_bench.runs.image_records import save_image_records
-
-
-class SegmentationJobs:
-    """Segmentation as a job sees it; see `TaskJobs`."""
-
-    def check(self, settings: RunSettings) -> None:
-        """Refuse augmentation that segmentation does not have, and mirrored digits."""
-        check_dense_augment(settings, "use segmentation.min_resize_factor, segmentation.crop_px and augment.hflip_prob")
-
-    def dataset(
-        self, settings: RunSettings, split: Split, *, training: bool, cache_dir: Path | None
-    ) -> SegmentationSet:
-        """Pictures with label maps."""
-        return build_segmentation_set(settings.data, settings.segmentation, split, cache_dir=cache_dir)
-
-    def build(self, settings: RunSettings, dataset: SegmentationSet) -> nn.Module:
-        """Backbone and segmenter."""
-        return build_segmenting_network(settings, dataset.num_classes)
-
-    def training(
-        self, settings: RunSettings, runtime: RuntimeSettings, seed: int, dataset: SegmentationSet, device: torch.device
-    ) -> SegmentationTraining:
-        """The network with its training images."""
-        return SegmentationTraining(settings, runtime, seed, dataset, device)
-
-    def figures(
-        self,
-        model: nn.Module,
-        dataset: SegmentationSet,
-        settings: RunSettings,
-        runtime: RuntimeSettings,
-        device: torch.device,
-    ) -> dict[str, float]:
-        """Intersection over union and MACs per image, by the moving averages of the gates."""
-        return of_merit(evaluate_segmentation(model, dataset, settings, runtime, device).metrics)
-
-    def finish(
-        self,
-        model: nn.Module,
-        dataset: SegmentationSet,
-        settings: RunSettings,
-        runtime: RuntimeSettings,
-        device: torch.device,
-        on_batch: Callable[[int, int], None],
-        folder: Path,
-    ) -> Outcome:
-        """Intersection over union, MACs per image and latency; what each image's pixels were taken for is stored."""
-        evaluation = evaluate_segmentation(model, dataset, settings, runtime, device, on_batch)
-        save_image_records(folder, evaluation.records)
-        save_confusion(folder, evaluation.counts)
-        metrics = evaluation.metrics | segmentation_latency(model, dataset, settings, device)
-        return Outcome(metrics, evaluation.kept_ratio, evaluation.column_open_ratio, evaluation.num_images)
 
 
 def segmentation_latency(
@@ -108,3 +54,35 @@ def segmentation_latency(
     if base is not None:
         base.pruning = NO_PRUNING
     return measure_latency(network, base, pixels, settings, device)
+
+
+class SegmentationJobs:
+    """Segmentation as a job sees it; see `TaskJobs`."""
+
+    evaluate = staticmethod(evaluate_segmentation)
+    latency = staticmethod(segmentation_latency)
+
+    def check(self, settings: RunSettings) -> None:
+        """Refuse augmentation that segmentation does not have, and mirrored digits."""
+        check_dense_augment(settings, "use segmentation.min_resize_factor, segmentation.crop_px and augment.hflip_prob")
+
+    def dataset(
+        self, settings: RunSettings, split: Split, *, training: bool, cache_dir: Path | None
+    ) -> SegmentationSet:
+        """Pictures with label maps."""
+        return build_segmentation_set(settings.data, settings.segmentation, split, cache_dir=cache_dir)
+
+    def build(self, settings: RunSettings, dataset: SegmentationSet) -> nn.Module:
+        """Backbone and segmenter."""
+        return build_segmenting_network(settings, dataset.num_classes)
+
+    def training(
+        self, settings: RunSettings, runtime: RuntimeSettings, seed: int, dataset: SegmentationSet, device: torch.device
+    ) -> SegmentationTraining:
+        """The network with its training images."""
+        return SegmentationTraining(settings, runtime, seed, dataset, device)
+
+    def store(self, evaluation: SegmentationEvaluation, folder: Path) -> None:
+        """Routes, and what each image's pixels were taken for."""
+        save_image_records(folder, evaluation.records)
+        save_confusion(folder, evaluation.counts)

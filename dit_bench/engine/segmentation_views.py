@@ -16,7 +16,7 @@ from dit_bench.data.transforms import denormalise_images, normalise_images
 from dit_bench.engine.dense_views import RoutedPicture, spread_indices
 from dit_bench.engine.devices import prepare
 from dit_bench.engine.pyramid_costs import PyramidCosts
-from dit_bench.engine.segmentation_scoring import load_segmenter
+from dit_bench.engine.segmentation_build import load_segmenter
 from dit_bench.engine.views import kept_maps
 from dit_bench.errors import UsageError
 from dit_bench.models.segmenters.network import SegmentationNetwork

@@ -36,11 +36,20 @@ class StepLoss:
 class TrainingTask(Protocol):
     """One row's network with the data and the loss that it is trained on."""
 
-    model: nn.Module
-    steps: int
-    """Batches per epoch."""
-    updates: int
-    """Batches of the whole training; the last epoch may be cut short."""
+    @property
+    def model(self) -> nn.Module:
+        """The network that is trained."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch."""
+        ...
+
+    @property
+    def updates(self) -> int:
+        """Batches of the whole training; the last epoch may be cut short."""
+        ...
 
     def batches(self, epoch: int, start_step: int) -> Iterator[Any]:
         """The batches of an epoch, from one of them on: the same whatever ran before."""

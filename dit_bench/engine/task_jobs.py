@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,14 +13,28 @@ from dit_bench.engine.task import TrainingTask
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What evaluating a trained network gave; what belongs to single images lies in the run's folder."""
+class Evaluated(Protocol):
+    """What evaluating a network gives, whatever the task."""
 
-    metrics: dict[str, float]
-    kept_ratio: list[list[float]]
-    column_open_ratio: list[list[float]]
-    num_images: int
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Figures by name."""
+        ...
+
+    @property
+    def num_images(self) -> int:
+        """Images evaluated."""
+        ...
+
+    @property
+    def kept_ratio(self) -> list[list[float]]:
+        """Mean kept tokens over all tokens, (N scales, M stages)."""
+        ...
+
+    @property
+    def column_open_ratio(self) -> list[list[float]]:
+        """Share of images whose column gate was open, (N - 1, M + 1)."""
+        ...
 
 
 class TaskJobs(Protocol):
@@ -46,23 +58,14 @@ class TaskJobs(Protocol):
         """The network with its training data, for the loop."""
         ...
 
-    def figures(
-        self, model: nn.Module, dataset: Any, settings: RunSettings, runtime: RuntimeSettings, device: torch.device
-    ) -> dict[str, float]:
-        """Figures of merit of a network in the middle of its training, for the epoch log."""
-        ...
+    # Any, since each task's own functions ask for its kind of network and data set.
+    evaluate: Any
+    """(model, dataset, settings, runtime, device, on_batch) → `Evaluated`; `on_batch(done, total)` may be left out."""
+    latency: Any
+    """(model, dataset, settings, device) → milliseconds per image by name."""
 
-    def finish(
-        self,
-        model: nn.Module,
-        dataset: Any,
-        settings: RunSettings,
-        runtime: RuntimeSettings,
-        device: torch.device,
-        on_batch: Callable[[int, int], None],
-        folder: Path,
-    ) -> Outcome:
-        """Evaluate and time the trained network, and write what belongs to single images into the run's folder."""
+    def store(self, evaluation: Any, folder: Path) -> None:
+        """Write what belongs to single images into a run's folder."""
         ...
 
 

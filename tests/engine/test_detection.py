@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 
 from dit_bench.cost.census import take_census
 from dit_bench.data.coco.build import build_detection_set
+from dit_bench.engine.dense_scoring import score_dense
 from dit_bench.engine.detection_build import build_detection_network
 from dit_bench.engine.detection_evaluate import evaluate_detector
 from dit_bench.engine.detection_jobs import DetectionJobs
-from dit_bench.engine.detection_scoring import score_detector
 from dit_bench.engine.jobs import run_all
 from dit_bench.engine.optimisation import build_optimiser, build_rate
 from dit_bench.errors import InterruptedRunError, UsageError, WeightsError
@@ -75,7 +75,7 @@ def test_a_run_holds_figures_detections_and_routes(detector: str, tmp_path: Path
     assert metrics["gmacs_mean"] == pytest.approx(records.macs.mean() / 1e9)
     assert len(set(detections.images.tolist())) == len(detections.images) == 4
     assert (detections.mask_counts is not None) == (detector == "mask_rcnn")
-    scored = score_detector(settings, run.weights_file, "val", context)
+    scored = score_dense(settings, run.weights_file, "val", context)
     same = {name: value for name, value in scored.evaluation.metrics.items() if name != "eval_seconds"}
     assert same == {name: metrics[name] for name in same}
     (again,) = run_all([Plan(settings, 0)], context)

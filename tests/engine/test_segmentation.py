@@ -11,12 +11,12 @@ import torch
 
 from dit_bench.cost.census import take_census
 from dit_bench.data.segmentation.build import build_segmentation_set
+from dit_bench.engine.dense_scoring import score_dense
 from dit_bench.engine.jobs import run_all
 from dit_bench.engine.optimisation import build_optimiser, build_rate
 from dit_bench.engine.segmentation_build import build_segmentation_network
 from dit_bench.engine.segmentation_evaluate import evaluate_segmentation
 from dit_bench.engine.segmentation_jobs import SegmentationJobs
-from dit_bench.engine.segmentation_scoring import score_segmenter
 from dit_bench.engine.segmentation_views import segmented_pictures
 from dit_bench.errors import DataError, InterruptedRunError, UsageError
 from dit_bench.recipes.dense_settings import SegmentationSettings
@@ -77,7 +77,7 @@ def test_a_run_holds_figures_counts_and_routes(tmp_path: Path, scene_cache: Path
     assert metrics["gmacs_mean"] == pytest.approx(records.macs.mean() / 1e9)
     assert {"latency_ms_per_image", "base_latency_ms_per_image", "loss_final"} <= set(metrics)
     assert metrics["images_seen"] == 5 * 8
-    scored = score_segmenter(settings, run.weights_file, "val", context)
+    scored = score_dense(settings, run.weights_file, "val", context)
     same = {name: value for name, value in scored.evaluation.metrics.items() if name != "eval_seconds"}
     assert same == {name: metrics[name] for name in same}
     drawn, names = segmented_pictures(run, RuntimeSettings(device="cpu", data_dir=str(scene_cache)), [], 2)
