@@ -189,8 +189,11 @@ class _Command:
         settings, runtime, device = step.settings, self.context.runtime, self.device
         jobs, held_out = TASKS[settings.task], self.datasets.evaluation(settings)
 
+        classifier = start if start is not None and start.record.settings.task != settings.task else None
+        built = settings if classifier is None else _from_classifier(settings, classifier)
+
         def make_task() -> TrainingTask:
-            return jobs.training(settings, runtime, step.seed, self.datasets.training(settings), device)
+            return jobs.training(built, runtime, step.seed, self.datasets.training(settings), device)
 
         def evaluate(model: nn.Module) -> dict[str, float]:
             return of_merit(jobs.evaluate(model, held_out, settings, runtime, device).metrics)
@@ -200,7 +203,7 @@ class _Command:
         trainer = Trainer(
             settings, runtime, step.seed, make_task, device, folder, listeners, self.should_stop, evaluate
         )
-        if start is not None:
+        if start is not None and classifier is None:
             load_into(trainer.model, read_weights(start.weights_file), str(start.weights_file))
         try:
             model = trainer.run()
@@ -223,6 +226,12 @@ class _Command:
             weights_sha256=hashlib.sha256(weights).hexdigest(),
             data_manifest_sha256=self.datasets.training(settings).manifest_sha256(),
         )
+
+
+def _from_classifier(settings: RunSettings, classifier: FinishedRun) -> RunSettings:
+    """The settings of a network whose backbone starts from the weights of a finished classifier."""
+    model = settings.model.model_copy(update={"init_weights": str(classifier.weights_file)})
+    return settings.model_copy(update={"model": model})
 
 
 def _taken_over(model: nn.Module, start: FinishedRun, folder: Path) -> _Trained:

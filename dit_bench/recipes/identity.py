@@ -7,15 +7,15 @@ import json
 import re
 from typing import get_args
 
-from dit_bench.recipes.lineage import effective_pruning, is_plain_vit
+from dit_bench.recipes.lineage import effective_pruning, is_plain_vit, is_pretrained
 from dit_bench.recipes.settings import RunSettings, Task
 
 
 def canonical_json(settings: RunSettings) -> str:
     """All settings, defaults included, as JSON with sorted keys and no spaces: equal settings, equal text.
 
-    Sections of other tasks are left out, the task of classification, which was once the only one, and what has no
-    effect on a plain ViT in its mode of pruning.
+    Sections of other tasks are left out, the task of classification, which was once the only one, what has no effect on
+    a plain ViT in its mode of pruning, and a pretraining that there is not.
     """
     content = settings.model_dump(mode="json")
     if settings.task == "classification":
@@ -26,6 +26,8 @@ def canonical_json(settings: RunSettings) -> str:
         content["pruning"] = effective_pruning(settings.pruning).model_dump(mode="json")
     else:
         del content["pruning"]
+    if not is_pretrained(settings):
+        del content["pretraining"]
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

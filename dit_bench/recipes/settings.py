@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from dit_bench.recipes.dense_settings import DetectionSettings, PruningSettings, SegmentationSettings
+from dit_bench.recipes.pretraining import PretrainingSettings
 from dit_bench.recipes.strict import (
     Fraction,
     NonNegativeFloat,
@@ -176,6 +177,19 @@ class RunSettings(Strict):
     """What only the task of that name has; neither belongs to the identity of other tasks' runs."""
     pruning: PruningSettings = PruningSettings()
     """What only segmenters on a plain ViT have; it does not belong to the identity of other runs."""
+    pretraining: PretrainingSettings = PretrainingSettings()
+    """What only networks for dense prediction have; where there is none it does not belong to a run's identity."""
+
+    @model_validator(mode="after")
+    def _pretraining_fits(self) -> "RunSettings":
+        if self.pretraining.epochs:
+            if self.data.dataset != "digit_scenes":
+                raise ValueError(f"pretraining is that of digit scenes, but data.dataset is {self.data.dataset}")
+            if self.model.init_weights is not None:
+                raise ValueError("pretraining.epochs and model.init_weights both say where the run starts")
+            if self.pretraining.min_scale > self.data.max_scale:
+                raise ValueError("pretraining.min_scale is larger than data.max_scale")
+        return self
 
 
 class RuntimeSettings(Strict):

@@ -23,6 +23,7 @@ from dit_bench.models.dtop.network import DTopNetwork
 from dit_bench.models.weights import read_weights
 from dit_bench.recipes.dense_settings import PruningSettings, SegmentationSettings
 from dit_bench.recipes.lineage import lineage
+from dit_bench.recipes.pretraining import PretrainingSettings
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.image_records import load_image_records
 from tests.engine.runs_of import Plan, context_of
@@ -71,6 +72,31 @@ def test_runs_grow_out_of_their_baseline(tmp_path: Path, scene_cache: Path) -> N
     assert drawn[0].gmacs == pytest.approx(records.macs[0] / 1e9)
     stayed = [(drawn[0].exits >= stage).sum() for stage in (1, 2, 3)]
     assert stayed == records.kept[0, 0].tolist(), "the picture shows the tokens that were counted"
+
+
+def test_a_baseline_grows_out_of_its_classifier(tmp_path: Path, scene_cache: Path) -> None:
+    plain = dtop_settings(mode="direct", threshold=0.2)
+    settings = plain.model_copy(
+        update={
+            "pretraining": PretrainingSettings(epochs=1, train_images=32, batch_size=16, warmup_epochs=0.5, lr=0.01),
+            # Too slow to be seen: the network stays what it started from.
+            "optimiser": plain.optimiser.model_copy(update={"lr": 1e-12}),
+            "segmentation": plain.segmentation.model_copy(update={"min_lr": 0.0}),
+        }
+    )
+    context = context_of(tmp_path / "runs", scene_cache)
+    (direct,) = run_all([Plan(settings, 0)], context)
+    classifier, baseline = (context.store.find(step, 0) for step in lineage(settings)[:2])
+    assert classifier is not None
+    assert baseline is not None
+    assert classifier.record.metrics["images_seen"] == 32
+    assert "top1_percent" in classifier.record.metrics
+    learnt, started = read_weights(classifier.weights_file), read_weights(baseline.weights_file)
+    shared = [name for name in started if name.removeprefix("backbone.model.") in learnt]
+    assert len(shared) > 30
+    for name in shared:
+        torch.testing.assert_close(started[name], learnt[name.removeprefix("backbone.model.")])
+    assert direct.record.provenance.weights_sha256 == baseline.record.provenance.weights_sha256
 
 
 def test_the_rate_of_fine_tuning_falls_over_its_own_updates() -> None:

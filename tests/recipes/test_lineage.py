@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from dit_bench.recipes.dense_settings import PruningMode, PruningSettings, SegmentationSettings
 from dit_bench.recipes.identity import hash10
 from dit_bench.recipes.lineage import effective_pruning, is_plain_vit, is_trained, lineage, parent
-from dit_bench.recipes.settings import RunSettings
+from dit_bench.recipes.pretraining import PretrainingSettings
+from dit_bench.recipes.settings import DataSettings, ModelSettings, RunSettings
 
 STAGES = {"stage_ends": [3, 4, 6], "heads": ["fcn"], "atm_layers": 2}
 
@@ -130,3 +132,52 @@ def test_only_what_has_an_effect_makes_another_run(mode: PruningMode, without_ef
 def test_modes_are_different_runs() -> None:
     modes: list[PruningMode] = ["baseline", "direct", "finetune", "retrain"]
     assert len({hash10(_run(mode)) for mode in modes}) == 4
+
+
+def _pretrained(mode: PruningMode = "baseline", **pruning: object) -> RunSettings:
+    options = PretrainingSettings(epochs=3, train_images=640, min_scale=0.6, lr=0.01)
+    return _run(mode, **pruning).model_copy(update={"pretraining": options})
+
+
+def test_what_starts_by_itself_may_grow_out_of_a_classifier() -> None:
+    for mode, steps in (("baseline", 2), ("retrain", 2), ("direct", 3), ("finetune", 3)):
+        chain = lineage(_pretrained(mode, threshold=0.9, train_threshold=0.9))
+        assert [step.task for step in chain] == ["classification", *["segmentation"] * (steps - 1)]
+        assert chain[0] == lineage(_pretrained())[0]
+        assert is_trained(chain[0])
+        assert parent(chain[0]) is None
+
+
+def test_the_classifier_is_trained_as_the_settings_say() -> None:
+    settings = _pretrained()
+    classifier = lineage(settings)[0]
+    assert classifier.model == settings.model
+    assert (classifier.data.train_images, classifier.data.min_scale) == (640, 0.6)
+    assert classifier.data.max_scale == settings.data.max_scale
+    assert (classifier.optimiser.epochs, classifier.optimiser.lr) == (3, 0.01)
+
+
+def test_detectors_and_pyramids_may_grow_out_of_a_classifier_too() -> None:
+    options = PretrainingSettings(epochs=2)
+    for settings in (
+        RunSettings(task="detection", pretraining=options),
+        RunSettings(task="segmentation", pretraining=options),
+    ):
+        assert [step.task for step in lineage(settings)] == ["classification", settings.task]
+        bare = settings.model_copy(update={"pretraining": PretrainingSettings()})
+        assert hash10(settings) != hash10(bare)
+    assert lineage(RunSettings(pretraining=options)) == [RunSettings(pretraining=options)]
+    assert hash10(RunSettings(pretraining=options)) == hash10(RunSettings())
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"data": DataSettings(dataset="ade20k")}, "data.dataset is ade20k"),
+        ({"model": ModelSettings(init_weights="vit.safetensors")}, "both say where the run starts"),
+        ({"data": DataSettings(max_scale=0.4)}, "larger than data.max_scale"),
+    ],
+)
+def test_pretraining_that_cannot_be_is_refused(given: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        RunSettings.model_validate({"task": "segmentation", "pretraining": PretrainingSettings(epochs=2), **given})

@@ -31,7 +31,7 @@ class PlainVit(nn.Module):
         self.model = model
         self.rescale: nn.Module = nn.Identity()
         """Brings pixels `(B, 3, H, W)` to the scale that the weights expect; has no weights of its own."""
-        model.norm = nn.Identity()
+        model.norm, model.fc_norm = nn.Identity(), nn.Identity()
         if model.cls_token is not None:
             model.cls_token.requires_grad_(False)
         for block in self.blocks:

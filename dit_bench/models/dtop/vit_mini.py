@@ -35,6 +35,8 @@ def _create(name: str, pretrained: bool, kwargs: dict[str, Any]) -> VisionTransf
         "patch_size": PATCH_PX,
         "img_size": IMAGE_SIDE_PX,
         "dynamic_img_size": True,
+        # The mean of all tokens is classified, so that each learns what it is part of; a class token would be dropped.
+        "global_pool": "avg",
         **SIZES[name],
     }
     return build_model_with_cfg(

@@ -61,7 +61,8 @@ def test_weights_have_timms_names_and_shapes(name: str) -> None:
         backbone, classifier = build_plain_vit(name), timm.create_model(name)
     ours = {key: value.shape for key, value in backbone.model.state_dict().items()}
     theirs = {key: value.shape for key, value in classifier.state_dict().items()}
-    left_out = {"norm.weight", "norm.bias", "head.weight", "head.bias"}
+    norm = "norm" if name.startswith("vit_base") or name.startswith("vit_large") else "fc_norm"
+    left_out = {f"{norm}.weight", f"{norm}.bias", "head.weight", "head.bias"}
     assert ours == {key: shape for key, shape in theirs.items() if key not in left_out}
     assert {"cls_token", "pos_embed"} <= set(ours)
 
