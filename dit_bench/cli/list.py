@@ -1,4 +1,4 @@
-"""`dit-bench list`: recipes, or the runs in a results folder."""
+"""`dit-bench list`: recipes, the runs in a results folder, or what other packages plug in."""
 
 from __future__ import annotations
 
@@ -8,16 +8,26 @@ import click
 
 from dit_bench.cli.console import print_json, print_table, say
 from dit_bench.cli.options import debug_option, example, json_option, results_option
+from dit_bench.errors import UsageError
 
 
 @click.command("list", epilog=example("dit-bench list --runs --results runs"))
 @click.option("--runs", "show_runs", is_flag=True, help="List runs instead of recipes.")
+@click.option("--plugins", "show_plugins", is_flag=True, help="List what other packages plug in, with its origin.")
 @results_option
 @json_option
 @debug_option
-def command(show_runs: bool, results: Path, as_json: bool) -> None:
-    """List the recipes that come with dit-bench, or the runs in a results folder."""
-    if show_runs:
+def command(show_runs: bool, show_plugins: bool, results: Path, as_json: bool) -> None:
+    """List the recipes that come with dit-bench, the runs in a results folder, or other packages' plug-ins.
+
+    Plug-ins are models, gates, data sets and metrics that an installed package offers by entry points of the groups
+    dit_bench.models, dit_bench.gates, dit_bench.datasets and dit_bench.metrics. None is imported for the list.
+    """
+    if show_runs and show_plugins:
+        raise UsageError("--runs and --plugins are two lists", remedy="ask for one at a time")
+    if show_plugins:
+        _list_plugins(as_json)
+    elif show_runs:
         _list_runs(results, as_json)
     else:
         _list_recipes(as_json)
@@ -37,6 +47,21 @@ def _list_recipes(as_json: bool) -> None:
         for recipe in recipes
     ]
     print_table("Recipes", ("recipe", "kind", "rows", "profiles", "title"), lines)
+
+
+def _list_plugins(as_json: bool) -> None:
+    from dit_bench.plugins import KINDS, plugins
+
+    found = [plugin for kind in KINDS for plugin in plugins(kind)]
+    keys = ("group", "name", "package", "version", "target")
+    lines = [tuple(str(getattr(plugin, key)) for key in keys) for plugin in found]
+    headings = (*keys[:-1], "origin")
+    if as_json:
+        print_json([dict(zip(headings, line, strict=True)) for line in lines])
+        return
+    if not found:
+        say("no installed package plugs anything in")
+    print_table("Plug-ins", headings, lines)
 
 
 def _list_runs(results: Path, as_json: bool) -> None:

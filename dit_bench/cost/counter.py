@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 
@@ -62,3 +63,29 @@ def counted_macs(run: Callable[[], object]) -> int:
     with dispatch_counter() as counter:
         run()
     return counter.macs
+
+
+class _Namespaces(TorchDispatchMode):
+    """Which operators were dispatched that are not torch's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.foreign: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace not in _KNOWN_NAMESPACES:
+            self.foreign.add(f"{func.namespace}::{func.overloadpacket.__name__}")
+        return func(*args, **(kwargs or {}))
+
+
+_KNOWN_NAMESPACES = {"aten", "prim", "prims"}
+
+
+def foreign_operators(run: Callable[[], object]) -> set[str]:
+    """Names of the operators that `run` dispatches and that are not torch's own: whatever they compute is not counted.
+
+    Operators that are compositions of torch's own are dispatched as these.
+    """
+    with _Namespaces() as seen, no_fast_path(), torch.no_grad():
+        run()
+    return seen.foreign

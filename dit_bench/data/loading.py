@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dit_bench.data.imagenet import LAYOUT, SOURCE, ImageFolderSet
 from dit_bench.data.order import epoch_length, epoch_order, epoch_shifts, sample_generators
+from dit_bench.data.plugin_set import PluginSet, dataset_plugin
 from dit_bench.data.reading import read_batches
 from dit_bench.data.scenes.scene_set import SceneSet, load_scenes
 from dit_bench.data.scenes.sources import Split
@@ -28,6 +29,7 @@ from dit_bench.data.transforms import (
     training_transform,
 )
 from dit_bench.errors import DataError, UsageError
+from dit_bench.recipes.plugin_names import OWN_DATASETS
 from dit_bench.recipes.settings import AugmentSettings, DataSettings
 
 
@@ -68,8 +70,11 @@ def build_dataset(settings: DataSettings, split: Split, cache_dir: Path | None =
 
     Raises:
         DataError: a folder is missing or not in ImageNet's layout.
-        UsageError: the scene settings cannot be drawn.
+        UsageError: the scene settings cannot be drawn, or a data set of another package cannot be used.
     """
+    plugin = dataset_plugin(settings.dataset)
+    if plugin is not None:
+        return PluginSet(plugin, split, settings)
     if settings.dataset == "digit_scenes":
         return load_scenes(split, settings, cache_dir)
     if settings.root is None:
@@ -87,10 +92,10 @@ def check_augment(data: DataSettings, augment: AugmentSettings) -> None:
     Raises:
         UsageError: names the key and the value.
     """
-    if data.dataset == "imagenet":
+    if data.dataset == "imagenet" or data.dataset not in OWN_DATASETS:
         if augment.shift_px:
             raise UsageError(
-                f"augment.shift_px={augment.shift_px} is for digit scenes, but data.dataset is imagenet",
+                f"augment.shift_px={augment.shift_px} is for digit scenes, but data.dataset is {data.dataset}",
                 remedy="use augment.random_resized_crop=true",
             )
         training_transform(data, augment)
@@ -129,10 +134,12 @@ def training_batches(
     epoch: int,
     start_step: int = 0,
     workers: int = 0,
+    rows: np.ndarray | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the batches of an epoch from `start_step` on: float32 (B, 3, H, W) and labels int64 (B,).
 
-    The last incomplete batch is dropped. Digit scenes come from memory, so `workers` concerns image folders only.
+    The last incomplete batch is dropped. With `rows` only these places of every batch are read. Digit scenes come
+    from memory, so `workers` concerns image folders only.
 
     Raises:
         DataError: an image cannot be read; the message names it.
@@ -141,12 +148,13 @@ def training_batches(
     check_augment(data, augment)
     steps = steps_per_epoch(dataset, augment, batch_size)
     order = epoch_order(len(dataset), augment.repeated_augmentation, seed=seed, epoch=epoch)
-    spans = [slice(step * batch_size, (step + 1) * batch_size) for step in range(start_step, steps)]
+    rows = np.arange(batch_size) if rows is None else rows
+    spans = [step * batch_size + rows for step in range(start_step, steps)]
     if isinstance(dataset, SceneSet):
         shifts = epoch_shifts(len(order), augment.shift_px, seed=seed, epoch=epoch)
         return _scene_training_batches(dataset, order, shifts, spans)
     read = _Reader(dataset, training_transform(data, augment), (seed, epoch))
-    positions = ([(k, int(order[k])) for k in range(span.start, span.stop)] for span in spans)
+    positions = ([(k, int(order[k])) for k in span.tolist()] for span in spans)
     return ((images, labels) for _, images, labels in read_batches(read, positions, _stack, workers))
 
 
@@ -157,15 +165,16 @@ def evaluation_batches(
     batch_size: int,
     workers: int = 0,
     preprocessing: Preprocessing = PAPERS_PREPROCESSING,
+    only: slice = slice(None),
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield each image exactly once, in order: image numbers int64 (B,), float32 (B, 3, H, W), labels int64 (B,).
 
-    `preprocessing` is for image folders; digit scenes have one of their own.
+    With `only` some of the batches.     `preprocessing` is for image folders; digit scenes have one of their own.
 
     Raises:
         DataError: an image cannot be read; the message names it.
     """
-    spans = [range(k, min(k + batch_size, len(dataset))) for k in range(0, len(dataset), batch_size)]
+    spans = [range(k, min(k + batch_size, len(dataset))) for k in range(0, len(dataset), batch_size)][only]
     if isinstance(dataset, SceneSet):
         return _scene_evaluation_batches(dataset, spans)
     read = _Reader(dataset, evaluation_transform(data, preprocessing), None)
@@ -173,7 +182,7 @@ def evaluation_batches(
 
 
 def _scene_training_batches(
-    scenes: SceneSet, order: np.ndarray, shifts: np.ndarray, spans: list[slice]
+    scenes: SceneSet, order: np.ndarray, shifts: np.ndarray, spans: list[np.ndarray]
 ) -> Iterator[tuple[Tensor, Tensor]]:
     for span in spans:
         images = scenes.images[order[span]]

@@ -1,15 +1,20 @@
-"""How the MACs of each image are found: from its route on the grid, or once for a network that routes nothing."""
+"""How the MACs of each image are found: from its route on the grid, or once for a network that routes nothing.
+
+A network of another package whose work depends on the image is counted as it runs, image by image.
+"""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dit_bench.cost.census import take_census
+from dit_bench.cost.counter import counted_macs
 from dit_bench.cost.formulas import Grid
 from dit_bench.errors import UsageError
 from dit_bench.models.dit.costs import GridCosts, grid_costs
@@ -17,7 +22,7 @@ from dit_bench.models.dit.ledger import Ledger
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.trace import RoutingTrace
 from dit_bench.models.pvt import SIZES
-from dit_bench.models.zoo import size_of
+from dit_bench.models.zoo import plugin_model, size_of
 from dit_bench.recipes.settings import RunSettings
 
 
@@ -66,7 +71,7 @@ class Accounts:
     """The costs of a network at one input size.
 
     `costs` are those of the grid's nodes; None for a network without a grid, which is one node that every image
-    passes for `macs_per_image` MACs.
+    passes for `macs_per_image` MACs; None where each image has to be counted as it runs.
     """
 
     costs: GridCosts | None
@@ -77,7 +82,13 @@ class Accounts:
         """The accounts of `model` for images of (height, width) pixels."""
         if isinstance(model, DiT) or size_of(settings.model.name) is not None:
             return cls(model_costs(model, settings, image_size, num_classes))
-        return cls(None, static_macs(model, image_size))
+        try:
+            return cls(None, static_macs(model, image_size))
+        except RuntimeError:
+            # Without data a network cannot look at any: what another package's network computes may depend on them.
+            if plugin_model(settings.model.name) is None:
+                raise
+            return cls(None)
 
     @property
     def num_tokens(self) -> list[int]:
@@ -86,19 +97,13 @@ class Accounts:
 
     def run(self, model: nn.Module, images: Tensor) -> tuple[Tensor, Ledger]:
         """Logits (B, K) of a batch (B, 3, H, W), and what each image executed."""
+        if self.costs is None and self.macs_per_image is None:
+            each = [counted_macs(partial(model, image)) for image in images.split(1)]
+            return model(images), _one_node(np.array(each, np.int64))
         if self.costs is None:
-            return model(images), self._one_node(len(images))
+            return model(images), _one_node(np.full(len(images), self.macs_per_image, np.int64))
         logits, trace = traced(model, images, self.costs)
         return logits, Ledger.read(trace, self.costs)
-
-    def _one_node(self, count: int) -> Ledger:
-        assert self.macs_per_image is not None
-        return Ledger(
-            macs=np.full(count, self.macs_per_image, np.int64),
-            kept=np.ones((count, 1, 1), np.int32),
-            columns=np.zeros((count, 0, 2), np.bool_),
-            live=np.ones((count, 1, 1), np.bool_),
-        )
 
     def fixed_gmacs(self) -> dict[str, float]:
         """GMACs of PVTv2 of the same size and of the fully connected grid; nothing for a network without a grid."""
@@ -106,3 +111,14 @@ class Accounts:
             return {}
         columns = tuple(range(len(self.costs.stages[0]) + 1))
         return {"base_gmacs": self.costs.base / 1e9, "fully_gmacs": self.costs.fully(columns) / 1e9}
+
+
+def _one_node(macs: np.ndarray) -> Ledger:
+    """The ledger of a network without a grid, from the MACs of each image."""
+    count = len(macs)
+    return Ledger(
+        macs=macs,
+        kept=np.ones((count, 1, 1), np.int32),
+        columns=np.zeros((count, 0, 2), np.bool_),
+        live=np.ones((count, 1, 1), np.bool_),
+    )

@@ -13,17 +13,23 @@ from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.options import GateOptions, RoutingOptions
 from dit_bench.models.dit.schedule import RoutingSchedule
 from dit_bench.models.weights import load_into, read_weights
-from dit_bench.models.zoo import create, is_routed, model_names
+from dit_bench.models.zoo import create, is_routed, model_names, plugin_model
 from dit_bench.recipes.settings import RoutingSettings, RunSettings
 from dit_bench.recipes.strict import Strict
 from dit_bench.recipes.suggest import did_you_mean
 
 
 def check_model_name(name: str) -> None:
-    """Raise UsageError, with the nearest right name, for a model that is not known."""
+    """Raise UsageError for a model that is not known, with the nearest right name, or that has two origins.
+
+    A model of another package is imported, so that one that cannot be is refused before any work starts.
+    """
     names = model_names()
     if name not in names:
         raise UsageError(f"model.name={name} is not known", remedy=did_you_mean(name, names))
+    plugin = plugin_model(name)
+    if plugin is not None:
+        plugin.load()
 
 
 def routing_options(settings: RoutingSettings) -> RoutingOptions:

@@ -15,6 +15,7 @@ from dit_bench.engine.evaluate import Evaluation, evaluate
 from dit_bench.engine.latency import latency_metrics
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.runs.image_records import ImageRecords, save_image_records
+from dit_bench.tasks.plugin_metrics import metric_plugins
 
 
 class ClassificationJobs:
@@ -24,8 +25,9 @@ class ClassificationJobs:
     latency = staticmethod(latency_metrics)
 
     def check(self, settings: RunSettings) -> None:
-        """Refuse augmentation that the data set does not have."""
+        """Refuse augmentation that the data set does not have, and metrics that nobody has."""
         check_augment(settings.data, settings.augment)
+        metric_plugins(settings.evaluation.metrics)
 
     def dataset(self, settings: RunSettings, split: Split, *, training: bool, cache_dir: Path | None) -> Dataset:
         """Labelled images; the same for training and evaluation."""

@@ -12,6 +12,7 @@ from torch import nn
 from dit_bench.cost.census import Census, take_census
 from dit_bench.cost.conventions import CONVENTIONS, convention_macs, pyramid_macs
 from dit_bench.cost.formulas import Grid
+from dit_bench.data.plugin_set import dataset_plugin, plugin_classes
 from dit_bench.engine.build import build_model, check_model_name
 from dit_bench.engine.detection_build import build_detection_network
 from dit_bench.engine.dtop_counting import plain_vit_costs
@@ -26,7 +27,7 @@ from dit_bench.models.pvt import SIZES
 from dit_bench.models.pyramid.cost_parts import head_census
 from dit_bench.models.pyramid.network import PyramidNetwork
 from dit_bench.models.stages import built_stages
-from dit_bench.models.zoo import create, is_routed
+from dit_bench.models.zoo import create, is_routed, plugin_model
 from dit_bench.recipes.counting_size import counting_size
 from dit_bench.recipes.lineage import is_plain_vit
 from dit_bench.recipes.resolve import ResolvedRow
@@ -68,7 +69,7 @@ def static_costs(settings: RunSettings, image_size: Grid) -> StaticCosts:
     Raises UsageError for an unknown model or an input that the model cannot take, MissingExtraError for a model whose
     optional package is not installed.
     """
-    num_classes = _num_classes(settings)
+    num_classes = counted_classes(settings)
     if is_plain_vit(settings):
         return plain_vit_costs(settings, image_size, num_classes)
     if settings.task != "classification":
@@ -80,8 +81,11 @@ def static_costs(settings: RunSettings, image_size: Grid) -> StaticCosts:
     return StaticCosts(image_size, census.params, census.trainable_params, macs=macs, stages=stages)
 
 
-def _num_classes(settings: RunSettings) -> int:
-    """Classes of the data set that the settings name, without reading it."""
+def counted_classes(settings: RunSettings) -> int:
+    """Classes of the data set that the settings name, without reading it (but for one that another package reads)."""
+    plugin = dataset_plugin(settings.data.dataset)
+    if plugin is not None:
+        return plugin_classes(plugin, settings.data)
     options, known = settings.segmentation, NUM_CLASSES[settings.data.dataset]
     if settings.task != "segmentation":
         return known
@@ -152,6 +156,12 @@ def meta_census(model: nn.Module, name: str, image_size: Grid) -> Census:
     try:
         return take_census(model, torch.zeros(1, channels, *image_size, device="meta"))
     except (ValueError, RuntimeError, AssertionError) as error:
+        plugin = plugin_model(name)
+        if plugin is not None and "meta" in str(error):
+            raise UsageError(
+                f"{plugin}: what it computes depends on the image, so that it has no cost before it sees one",
+                remedy="train or evaluate it: each image is counted then",
+            ) from error
         raise impossible_size(name, image_size, error) from error
 
 

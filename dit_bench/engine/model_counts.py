@@ -14,7 +14,7 @@ from dit_bench.cost.counter import counted_macs
 from dit_bench.cost.formulas import Grid
 from dit_bench.cost.tree import ModuleNode, macs_by_kind, module_tree
 from dit_bench.engine.build import build_model, routing_options
-from dit_bench.engine.counting import NUM_CLASSES, fixed_paths, meta_census, meta_model, row_costs
+from dit_bench.engine.counting import NUM_CLASSES, counted_classes, fixed_paths, meta_census, meta_model, row_costs
 from dit_bench.errors import UsageError
 from dit_bench.models.dit.ledger import Ledger
 from dit_bench.models.dit.model import DiT
@@ -120,7 +120,7 @@ def audit_row(row: ResolvedRow, image_size: Grid | None = None) -> list[AuditLin
     costs = row_costs(row, image_size)
     if costs.problem:
         return [AuditLine("dit-bench", None, None, None, (), costs.problem)]
-    num_classes = NUM_CLASSES[row.settings.data.dataset]
+    num_classes = counted_classes(row.settings)
     if is_routed(row.settings.model.name):
         return audit_routed(row.settings, costs.image_size, num_classes)
     return _audit(row.settings.model.name, costs.image_size, num_classes)
@@ -149,9 +149,7 @@ def audit_routed(settings: RunSettings, image_size: Grid, num_classes: int) -> l
         assert isinstance(model, DiT)
         for gate in model.gates():
             # Gates start by keeping nearly everything; even odds exercise the packed execution.
-            nn.init.normal_(gate.projection.weight)
-            nn.init.zeros_(gate.projection.bias)
-            gate.copy_to_ema()
+            gate.exercise()
     with torch.no_grad():
         _, trace = model(image, with_trace=True)
     ours = int(Ledger.read(trace, model.costs(image_size)).macs[0])

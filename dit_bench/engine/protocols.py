@@ -10,6 +10,7 @@ from timm.models import PretrainedCfg
 from dit_bench.data.transforms import PAPERS_PREPROCESSING, Preprocessing
 from dit_bench.engine.build import check_model_name
 from dit_bench.errors import UsageError
+from dit_bench.recipes.plugin_names import OWN_DATASETS
 from dit_bench.recipes.settings import RunSettings
 
 ProtocolName = Literal["deit", "timm"]
@@ -26,7 +27,7 @@ def under_protocol(settings: RunSettings, protocol: ProtocolName) -> RunSettings
     Raises:
         UsageError: the data are no image folder, the model is unknown, or timm has no default for it.
     """
-    if settings.data.dataset != "imagenet":
+    if settings.data.dataset != "imagenet" and settings.data.dataset in OWN_DATASETS:
         raise UsageError(
             f"--protocol {protocol}: data.dataset is {settings.data.dataset}, whose images are never cropped",
             remedy="leave --protocol out, or evaluate an image folder: data.dataset=imagenet data.root=ROOT",

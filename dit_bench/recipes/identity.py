@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import get_args
+from typing import Any, get_args
 
 from dit_bench.recipes.lineage import effective_pruning, is_plain_vit, is_pretrained
 from dit_bench.recipes.settings import RunSettings, Task
@@ -15,7 +15,8 @@ def canonical_json(settings: RunSettings) -> str:
     """All settings, defaults included, as JSON with sorted keys and no spaces: equal settings, equal text.
 
     Sections of other tasks are left out, the task of classification, which was once the only one, what has no effect on
-    a plain ViT in its mode of pruning, and a pretraining that there is not.
+    a plain ViT in its mode of pruning, a pretraining that there is not, and what plug-ins may change as long as there
+    are none.
     """
     content = settings.model_dump(mode="json")
     if settings.task == "classification":
@@ -26,9 +27,19 @@ def canonical_json(settings: RunSettings) -> str:
         content["pruning"] = effective_pruning(settings.pruning).model_dump(mode="json")
     else:
         del content["pruning"]
+    _forget_defaults(settings, content)
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _forget_defaults(settings: RunSettings, content: dict[str, Any]) -> None:
+    """Leave out keys that came after the first runs, where they say what was so before them."""
+    plain = RunSettings()
+    if settings.routing.gate.kind == plain.routing.gate.kind:
+        del content["routing"]["gate"]["kind"]
+    if settings.evaluation == plain.evaluation:
+        del content["evaluation"]
     if not is_pretrained(settings):
         del content["pretraining"]
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def hash10(settings: RunSettings) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from dit_bench.recipes.dense_settings import DetectionSettings, PruningSettings, SegmentationSettings
+from dit_bench.recipes.plugin_names import DatasetName, GateName, MetricPluginName
 from dit_bench.recipes.pretraining import PretrainingSettings
 from dit_bench.recipes.strict import (
     Fraction,
@@ -41,6 +42,8 @@ class GateSettings(Strict):
     """Initial logit gap of the gates off the diagonal when the open phase uses the diagonal only."""
     lr_scale: PositiveFloat = 1.0
     """Learning rate of the gates relative to the rest of the network. Gates are never decayed."""
+    kind: GateName = "linear"
+    """What scores tokens: the paper's linear map, or a gate that another package plugs in."""
 
 
 class RoutingSettings(Strict):
@@ -77,7 +80,7 @@ class RoutingSettings(Strict):
 
 
 class ModelSettings(Strict):
-    """Which architecture, under its timm name, and its regularisation."""
+    """Which architecture, under its timm name or that of a plug-in, and its regularisation."""
 
     name: str = "dit_mini"
     drop_path_rate: Fraction = 0.0
@@ -89,10 +92,12 @@ class ModelSettings(Strict):
 class DataSettings(Strict):
     """Which images, and how they reach the network."""
 
-    dataset: Literal["digit_scenes", "imagenet", "coco", "ade20k", "pascal_context", "coco_stuff_10k"] = "digit_scenes"
-    """Digit scenes are those with one digit for classification, with several for detection and segmentation."""
+    dataset: DatasetName = "digit_scenes"
+    """Digit scenes are those with one digit for classification, with several for detection and segmentation. Another
+    package may plug in images with labels, for classification."""
     root: str | None = None
-    """Folder of a data set in the layout of ImageNet, COCO or ADE20K; unused for the embedded scenes."""
+    """Folder of a data set in the layout of ImageNet, COCO or ADE20K, or as a plug-in wants it; unused for the embedded
+    scenes."""
     image_size_px: PositiveInt = 64
     train_images: PositiveInt = 6000
     tune_images: PositiveInt = 1500
@@ -155,6 +160,19 @@ class OptimiserSettings(Strict):
         return self
 
 
+class EvaluationSettings(Strict):
+    """What an evaluation finds out beside the figures that every one has."""
+
+    metrics: list[MetricPluginName] = []
+    """Metrics of classification that other packages plug in."""
+
+    @model_validator(mode="after")
+    def _each_metric_once(self) -> "EvaluationSettings":
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError(f"a metric stands twice in metrics = {self.metrics}")
+        return self
+
+
 class NumericsSettings(Strict):
     """Precision and compilation: they may change a result in its last digits, so they belong to its identity."""
 
@@ -172,6 +190,7 @@ class RunSettings(Strict):
     augment: AugmentSettings = AugmentSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     numerics: NumericsSettings = NumericsSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
     detection: DetectionSettings = DetectionSettings()
     segmentation: SegmentationSettings = SegmentationSettings()
     """What only the task of that name has; neither belongs to the identity of other tasks' runs."""
@@ -191,6 +210,12 @@ class RunSettings(Strict):
                 raise ValueError("pretraining.min_scale is larger than data.max_scale")
         return self
 
+    @model_validator(mode="after")
+    def _metrics_fit(self) -> "RunSettings":
+        if self.evaluation.metrics and self.task != "classification":
+            raise ValueError(f"evaluation.metrics are those of classification, but the task is {self.task}")
+        return self
+
 
 class RuntimeSettings(Strict):
     """Where and how fast a run executes; none of it may change a result."""
@@ -202,5 +227,7 @@ class RuntimeSettings(Strict):
     evaluate_every_epochs: NonNegativeInt = 0
     """Evaluate after every so many epochs too, and note the figures in the epoch log; 0: at the end only."""
     eval_batch_size: PositiveInt = 100
+    accumulation_steps: PositiveInt = 1
+    """Portions in which a process computes its share of every training batch, one after the other, to save memory."""
     data_dir: str | None = None
     """Cache of the embedded scenes; None is the user's cache folder."""

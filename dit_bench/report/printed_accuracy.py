@@ -29,6 +29,7 @@ _NOT_COMPARED = (
     ("data", "eval_split"),
     ("numerics", "amp"),
     ("numerics", "compile"),
+    ("evaluation", "metrics"),
     *(("data", key) for key in ("train_images", "tune_images", "val_images")),
     *(("data", key) for key in ("scene_seed", "clutter", "min_scale", "max_scale")),
 )

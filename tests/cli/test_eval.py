@@ -150,7 +150,7 @@ def test_every_kind_of_weights_file(evaluate: Run, tmp_path: Path, colour_weight
     code, out, _ = evaluate(path)
     assert code == 0
     assert f"top-1 (%)\t{TWO_THIRDS}" in out
-    assert "all 10 classes, 30 images, numbered by sorted folder name" in out
+    assert "all 10 classes, 30 images, numbered in the data set's own order" in out
 
 
 def refused(result: tuple[int, str, str], code: int, *parts: str) -> None:

@@ -31,6 +31,7 @@ from dit_bench.engine.bench_recipes import EvenlySpaced, routed_runs, trained_su
 from dit_bench.engine.benchmark import check_compiler, compare, counting_overhead
 from dit_bench.engine.build import build_model
 from dit_bench.errors import UsageError, WeightsError
+from dit_bench.models.dit.gates import Gate
 from dit_bench.models.dit.model import DiT
 from dit_bench.recipes.load import load_recipe
 from dit_bench.recipes.resolve import ResolvedRow, resolve_rows
@@ -219,6 +220,7 @@ def test_a_finished_run_is_timed_on_its_own_images(tmp_path: Path) -> None:
     assert 0 < case.kept(ledger).mean() <= 1
     # The dense form keeps what the gates would skip.
     for gate in case.model.gates():
+        assert isinstance(gate, Gate)
         torch.nn.init.normal_(gate.projection.weight)
         gate.copy_to_ema()
     (dense,) = baseline_contenders("dense", case, conditions)

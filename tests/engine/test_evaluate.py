@@ -15,6 +15,7 @@ from dit_bench.engine.counting import static_costs
 from dit_bench.engine.evaluate import best_among, evaluate
 from dit_bench.engine.latency import latency_metrics, measure_latency
 from dit_bench.errors import UsageError
+from dit_bench.models.dit.gates import Gate
 from dit_bench.models.dit.model import DiT
 from dit_bench.recipes.settings import ModelSettings, RoutingSettings, RunSettings, RuntimeSettings
 from dit_bench.runs.image_records import ImageRecords
@@ -28,6 +29,7 @@ def routed_model(settings: RunSettings) -> DiT:
     model = build_model(settings, 10)
     assert isinstance(model, DiT)
     for gate in model.gates():
+        assert isinstance(gate, Gate)
         torch.nn.init.normal_(gate.projection.weight, std=0.5)
         torch.nn.init.zeros_(gate.projection.bias)
         gate.copy_to_ema()

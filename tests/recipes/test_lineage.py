@@ -140,7 +140,8 @@ def _pretrained(mode: PruningMode = "baseline", **pruning: object) -> RunSetting
 
 
 def test_what_starts_by_itself_may_grow_out_of_a_classifier() -> None:
-    for mode, steps in (("baseline", 2), ("retrain", 2), ("direct", 3), ("finetune", 3)):
+    steps_of: dict[PruningMode, int] = {"baseline": 2, "retrain": 2, "direct": 3, "finetune": 3}
+    for mode, steps in steps_of.items():
         chain = lineage(_pretrained(mode, threshold=0.9, train_threshold=0.9))
         assert [step.task for step in chain] == ["classification", *["segmentation"] * (steps - 1)]
         assert chain[0] == lineage(_pretrained())[0]

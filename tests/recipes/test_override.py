@@ -34,8 +34,8 @@ def test_values_in_yaml_notation() -> None:
     [
         ("optimiser.lrr=1", "unknown key 'optimiser.lrr' — did you mean 'optimiser.lr'?"),
         ("optimizer.lr=1", "unknown key 'optimizer.lr' — did you mean 'optimiser.lr'?"),
-        ("lr=1", "unknown key 'lr' — did you mean 'optimiser.lr'?"),
-        ("epohcs=1", "unknown key 'epohcs' — did you mean 'optimiser.epochs'?"),
+        ("lr=1", "unknown key 'lr' — did you mean 'optimiser.lr' or 'pretraining.lr'?"),
+        ("epohcs=1", "unknown key 'epohcs' — did you mean 'optimiser.epochs' or 'pretraining.epochs'?"),
         ("model.temperature=1", "did you mean 'routing.gate.temperature'?"),
         ("qqq=1", "unknown key 'qqq' — 'dit-bench show RECIPE' lists all keys"),
         ("=1", "unknown key ''"),

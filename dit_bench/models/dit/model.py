@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dit_bench.cost.formulas import Grid, PyramidShape
 from dit_bench.models.dit.costs import GridCosts, grid_costs
-from dit_bench.models.dit.gates import Gate
+from dit_bench.models.dit.gates import RoutingGate
 from dit_bench.models.dit.grid import RoutingGrid, StageRunner
 from dit_bench.models.dit.options import SELECTED_ROWS, RoutingOptions, RoutingState
 from dit_bench.models.dit.packed import packed_stage
@@ -78,9 +78,9 @@ class DiT(nn.Module):
         for gate in self.gates():
             gate.reset_parameters()
 
-    def gates(self) -> list[Gate]:
+    def gates(self) -> list[RoutingGate]:
         """All learned gates."""
-        return [module for module in self.modules() if isinstance(module, Gate)]
+        return [module for module in self.modules() if isinstance(module, RoutingGate)]
 
     def gate_parameters(self) -> list[nn.Parameter]:
         """The gates' parameters: no weight decay, a learning rate of their own."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 LEARNED_ROWS = ("dynamic", "depth")
 LEARNED_COLUMNS = ("dynamic", "scale")
 SELECTED_ROWS = ("static", "random", "attention")
+LINEAR_GATE = "linear"
 VARIANTS = ("dynamic", "static", "fully", "random", "attention", "scale", "depth", "diagonal", "cheapest")
 
 
@@ -20,6 +21,8 @@ class GateOptions:
     ema_momentum: float = 0.99
     initial_keep_logit: float = 4.0
     initial_skip_logit: float = -2.0
+    kind: str = LINEAR_GATE
+    """The paper's linear map, or the name of a gate of another package."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ from timm.models.pvt_v2 import Block
 from torch import Tensor, nn
 
 from dit_bench.cost.formulas import PyramidShape
+from dit_bench.models import shares
 from dit_bench.models.dit import selection
-from dit_bench.models.dit.gates import Gate
+from dit_bench.models.dit.gates import RoutingGate
 from dit_bench.models.dit.options import LEARNED_COLUMNS, LEARNED_ROWS, SELECTED_ROWS, RoutingOptions, RoutingState
+from dit_bench.models.dit.plugin_gate import build_gate
 from dit_bench.models.dit.trace import Decision
 
 
@@ -34,6 +36,12 @@ class RoutingContext:
     """Whether gates may use kernels made by torch's compiler, at inference only."""
 
 
+def _macs(gates: nn.ModuleDict, scale: int, place: int, num_vectors: int) -> int:
+    gate = gates[node_key(scale, place)]
+    assert isinstance(gate, RoutingGate)
+    return gate.macs(num_vectors)
+
+
 def node_key(scale: int, stage: int) -> str:
     """Name of a node in module dictionaries."""
     return f"{scale}_{stage}"
@@ -51,7 +59,7 @@ class RowPolicy(nn.Module):
         if self.variant in LEARNED_ROWS:
             for i, j in nodes:
                 opened = self._on_open_path(i, j)
-                self.gates[node_key(i, j)] = Gate(shape.embed_dims[i], options.gate, initially_open=opened)
+                self.gates[node_key(i, j)] = build_gate(shape.embed_dims[i], options.gate, initially_open=opened)
         if self.variant == "static":
             for i, j in nodes:
                 self.register_buffer(f"frozen_{node_key(i, j)}", torch.randn(shape.embed_dims[i]))
@@ -73,7 +81,7 @@ class RowPolicy(nn.Module):
             return 0
         width = self.shape.embed_dims[scale]
         if self.variant in LEARNED_ROWS:
-            return 2 * num_tokens * width
+            return _macs(self.gates, scale, stage, num_tokens)
         if self.variant == "static":
             return num_tokens * width
         if self.variant == "attention":
@@ -111,7 +119,9 @@ class RowPolicy(nn.Module):
             assert isinstance(first, Block)
             return selection.attention_scores(first, tokens)
         if self.training:
-            return torch.rand(tokens.shape[:2], generator=ctx.generator, device=tokens.device)
+            return shares.drawn(
+                tokens.shape[:2], lambda shape: torch.rand(shape, generator=ctx.generator, device=tokens.device)
+            )
         seeds = ctx.seeds if images is None else [ctx.seeds[k] for k in images.tolist()]
         return selection.random_scores(seeds, 16 * scale + stage, tokens.shape[1], tokens.device)
 
@@ -128,7 +138,7 @@ class ColumnPolicy(nn.Module):
             for i in range(shape.num_scales - 1):
                 for j in options.columns:
                     opened = self._on_open_path(i, j)
-                    self.gates[node_key(i, j)] = Gate(shape.embed_dims[i], options.gate, initially_open=opened)
+                    self.gates[node_key(i, j)] = build_gate(shape.embed_dims[i], options.gate, initially_open=opened)
 
     def uses(self, scale: int, column: int) -> bool:
         """Whether the patch embedding can ever run."""
@@ -144,7 +154,7 @@ class ColumnPolicy(nn.Module):
     def gate_macs(self, scale: int, column: int) -> int:
         """MACs of the decision for one live image; average pooling is not a matrix product."""
         learned = self.variant in LEARNED_COLUMNS and self.uses(scale, column)
-        return 2 * self.shape.embed_dims[scale] if learned else 0
+        return _macs(self.gates, scale, column, 1) if learned else 0
 
     def decide(self, scale: int, column: int, tokens: Tensor, ctx: RoutingContext) -> Decision:
         """Open (1) or closed (0) per image `(B,)` of `tokens` `(B, L, C)`, or one decision for all."""

@@ -9,6 +9,7 @@ import torch
 
 import dit_bench.models.dit.registry
 import dit_bench.models.pvt  # noqa: F401
+from dit_bench.models.dit.gates import Gate
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.options import GateOptions, RoutingOptions
 
@@ -26,6 +27,7 @@ def make_dit() -> DitFactory:
         model: Any = timm.create_model(f"dit_{size}", num_classes=10, routing=routing)
         assert isinstance(model, DiT)
         for gate_module in model.gates():
+            assert isinstance(gate_module, Gate)
             torch.nn.init.normal_(gate_module.projection.weight, std=spread)
             torch.nn.init.normal_(gate_module.projection.bias, std=spread)
             gate_module.copy_to_ema()

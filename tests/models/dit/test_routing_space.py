@@ -5,6 +5,7 @@ import timm
 import torch
 
 from dit_bench.models.dit.costs import GridCosts, image_macs
+from dit_bench.models.dit.gates import Gate
 from dit_bench.models.dit.ledger import Ledger
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.options import RoutingOptions, RoutingState
@@ -22,6 +23,7 @@ def routed(model: DiT, images: torch.Tensor) -> tuple[Ledger, GridCosts]:
 
 def close_all_gates(model: DiT) -> None:
     for gate in model.gates():
+        assert isinstance(gate, Gate)
         gate.projection.weight.data.zero_()
         gate.projection.bias.data.copy_(torch.tensor([-9.0, 9.0]))
         gate.copy_to_ema()

@@ -1,0 +1,1 @@
+"""An example of everything that dit-bench takes from other packages."""
