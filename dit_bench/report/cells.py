@@ -1,8 +1,8 @@
 """The table as data: typed cells, columns and claims, from which every renderer starts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from dit_bench.report.inputs import ClaimSpec, RunSummary
 from dit_bench.report.numbers import MISSING
@@ -92,6 +92,8 @@ class Table:
     rows: tuple[TableRow, ...]
     claims: tuple[ClaimResult, ...]
     runs: tuple[RunSummary, ...]
+    source: Mapping[str, Any] = field(default_factory=dict)
+    """What the cells come from, as plain data: see `dit_bench.report.table.table_source`."""
     paths_heading: str = SECTION_HEADINGS["paths"]
     """Above the fixed paths of routed rows, or what stands for them."""
 

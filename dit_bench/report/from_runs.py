@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
 from dit_bench.recipes.counting_size import counting_size
+from dit_bench.recipes.identity import canonical_json, hash10
 from dit_bench.recipes.lineage import is_plain_vit
 from dit_bench.recipes.load import LoadedRecipe
 from dit_bench.recipes.printed import printed_top1
 from dit_bench.recipes.resolve import ResolvedRow, resolve_rows
 from dit_bench.recipes.schema import Recipe, Row, Stage
 from dit_bench.report.cells import Table
-from dit_bench.report.inputs import PRUNED_COSTS, ROUTED_COSTS, ClaimSpec, RowSpec, RunSummary, TableSpec
+from dit_bench.report.inputs import PRUNED_COSTS, ROUTED_COSTS, ClaimSpec, RowSpec, RunOrigin, RunSummary, TableSpec
 from dit_bench.report.printed_accuracy import VAL_IMAGES, changed_settings
 from dit_bench.report.qualities import further_qualities, main_quality
 from dit_bench.report.static_cells import Counted
@@ -67,6 +69,13 @@ def table_spec(loaded: LoadedRecipe, rows: Sequence[ResolvedRow], command: str) 
         # Plain ViTs are tested in windows of the size that is counted at.
         one_input_size=costs.pruned or all(entry.counted_at_px is None for entry in (recipe, *recipe.rows)),
         extra_notes=[*recipe.notes, *_accuracy_notes(recipe), *_profile_notes(recipe, profile)],
+        printed_in={
+            "recipe": loaded.name,
+            "paper": recipe.paper.key,
+            "table": recipe.paper.table,
+            "figure": recipe.paper.figure,
+            "section": recipe.paper.section,
+        },
     )
 
 
@@ -171,4 +180,10 @@ def on_other_images(rows: Sequence[ResolvedRow], store: RunStore) -> bool:
 def summary(row: ResolvedRow, run: FinishedRun) -> RunSummary:
     """One finished run as a table's row sees it."""
     record = run.record
-    return RunSummary(row.row.id, record.seed, record.run_id, record.metrics, record.training)
+    origin = RunOrigin(
+        hash10(record.settings),
+        json.loads(canonical_json(record.settings)),
+        record.provenance.model_dump(mode="json"),
+        record.num_images,
+    )
+    return RunSummary(row.row.id, record.seed, record.run_id, record.metrics, record.training, origin)

@@ -5,6 +5,7 @@ Plain data, independent of how recipes and run records are stored; the command l
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 GMACS = "gmacs"
 """Key of the printed column that papers head "GFLOPs" and that holds multiply-accumulates."""
@@ -123,6 +124,8 @@ class TableSpec:
     """Whether all images have the size that the paper counted at: else its MACs are no mean over images."""
     extra_notes: Sequence[str] = ()
     """What else a reader needs to know, beside the conventions that every table explains."""
+    printed_in: Mapping[str, str | None] = field(default_factory=dict)
+    """Where the print stands: `recipe`, `paper`, `table` or `figure`, `section`."""
 
     def reference_of(self, row: RowSpec) -> str | None:
         """The row that `row` is measured against; None if it is such a row itself, or there is none."""
@@ -152,6 +155,19 @@ class TableSpec:
 
 
 @dataclass(frozen=True)
+class RunOrigin:
+    """Where a run comes from: enough to make it again, and to know it by its weights, when its folder is gone."""
+
+    settings_hash: str
+    settings: Mapping[str, Any]
+    """Those that have an effect."""
+    provenance: Mapping[str, Any]
+    """As in the run's record: code, packages, machine, command, hashes of weights and data."""
+    num_images: int
+    """Images evaluated."""
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """One finished run of a row: its metrics (keys as in a run record) and, apart, how its training ended."""
 
@@ -160,6 +176,8 @@ class RunSummary:
     run_id: str
     metrics: Mapping[str, float]
     training: Mapping[str, float] = field(default_factory=dict)
+    origin: RunOrigin | None = None
+    """None where nobody asks for it."""
 
 
 def runs_by_row(runs: Sequence[RunSummary]) -> dict[str, list[RunSummary]]:

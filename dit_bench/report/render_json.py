@@ -4,9 +4,11 @@ import json
 from typing import Any
 
 from dit_bench.report.cells import Cell, ClaimResult, Table
+from dit_bench.report.inputs import RunOrigin, RunSummary
 from dit_bench.report.statistics import Interval
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Version of the tables that this dit-bench writes; `dit_bench.report.saved_table` reads older ones."""
 
 
 def render_json(table: Table) -> str:
@@ -40,7 +42,18 @@ def table_document(table: Table) -> dict[str, Any]:
             }
             for run in table.runs
         ],
+        "source": dict(table.source),
+        "provenance": [_provenance(run, run.origin) for run in table.runs if run.origin is not None],
+        "settings": {
+            run.origin.settings_hash: dict(run.origin.settings) for run in table.runs if run.origin is not None
+        },
     }
+
+
+def _provenance(run: RunSummary, origin: RunOrigin) -> dict[str, Any]:
+    """Once per run: what every cell that it stands behind is traced to."""
+    known = {"run_id": run.run_id, "seed": run.seed, "settings_hash": origin.settings_hash}
+    return {**known, "num_images": origin.num_images, **origin.provenance}
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

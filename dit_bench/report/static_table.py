@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from dit_bench.recipes.schema import Stage
 from dit_bench.report.cells import Cell, Column, Section, Table, TableRow, missing
 from dit_bench.report.inputs import GMACS, TableSpec, metric_by_seed, runs_by_row
 from dit_bench.report.static_cells import Counted, pruned_static_cells, static_cells
-from dit_bench.report.table import row_notes
+from dit_bench.report.table import row_notes, table_source
+from dit_bench.runs.provenance import code_version
 
 PRUNED_PATHS_HEADING = "Pruned rows, GMACs (matrix products) as long as no token leaves:"
 STAGE_KEYS = "P C R N E × blocks"
@@ -41,6 +43,8 @@ def with_static(
     label = [column for column in table.columns if column.key == "label"]
     rest = [column for column in table.columns if column.key != "label"]
     notes = [*_convention_notes(spec, counts, convention), *table.notes]
+    source = {**table.source, "counted": _counted_source(spec, counts, convention), "counted_by": code_version()}
+    table = replace(table, source=source)
     counted = replace(table, columns=(*label, *columns, *rest), rows=tuple(rows), notes=tuple(notes))
     return replace(counted, paths_heading=PRUNED_PATHS_HEADING) if spec.costs.pruned else counted
 
@@ -64,6 +68,7 @@ def static_table(
         rows=tuple(TableRow(row.id, {"label": Cell(row.label, row.label, "label")}) for row in spec.rows),
         claims=(),
         runs=(),
+        source=table_source(spec),
     )
     return with_static(bare, spec, printed_stages, counts, convention)
 
@@ -100,6 +105,14 @@ def static_columns(spec: TableSpec, rows: Sequence[TableRow], architecture: bool
     for key in paths:
         add(key, "", key.removeprefix("path_"), 1, "paths")
     return columns
+
+
+def _counted_source(spec: TableSpec, counts: Mapping[str, Counted], convention: str | None) -> dict[str, Any]:
+    """Of each row: the size of the input and the convention that the cost was compared in."""
+    return {
+        row.id: {"image_size_px": list(counts[row.id].image_size), "convention": convention or row.convention}
+        for row in spec.rows
+    }
 
 
 def _prints(spec: TableSpec, key: str) -> bool:

@@ -1,6 +1,7 @@
 """Builds the table that sets a paper's printed figures beside ours, with a verdict for each row and claim."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from dit_bench.report.cells import Cell, Column, Table, TableRow, missing
 from dit_bench.report.claims import judge_claims
@@ -55,7 +56,23 @@ def build_table(spec: TableSpec, runs: Sequence[RunSummary], base_runs: Sequence
         rows=tuple(rows),
         claims=judge_claims(spec, listed),
         runs=tuple(run for row in listed.values() for run in row),
+        source=table_source(spec),
     )
+
+
+def table_source(spec: TableSpec) -> dict[str, Any]:
+    """What the cells come from: where the print stands, which metrics are shown, who is measured against whom."""
+    return {
+        **spec.printed_in,
+        "quality": spec.quality.metric,
+        "further": [quality.metric for quality in spec.further],
+        "cost": spec.costs.metric,
+        "base_cost": spec.costs.base_metric,
+        "base": spec.costs.base_counted,
+        "base_row": spec.base_row,
+        "references": {row.id: spec.reference_of(row) for row in spec.rows},
+        "conventions": {row.id: row.convention for row in spec.rows},
+    }
 
 
 _GMACS_KEYS = ("gmacs_mean", "base_gmacs")

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from dit_bench.errors import DataError
 from dit_bench.recipes.metrics import MAIN_METRICS
+from dit_bench.recipes.plugin_names import RECORDED
 from dit_bench.recipes.problems import show_path
-from dit_bench.runs.record import SCHEMA_VERSION, RunRecord
+from dit_bench.runs.record import RunRecord
+from dit_bench.runs.upgrade import RUN_RECORD, upgraded
 
 RECORD_FILE = "run.json"
 IMAGES_FILE = "records.npz"
@@ -64,18 +66,13 @@ class RunListing:
 def load_record(path: Path) -> RunRecord:
     """Read the record of a run, given its folder or its run.json.
 
-    Raises DataError (exit 3) when it is missing, damaged or written by a newer dit-bench.
+    Records of older versions are brought up to date. Raises DataError (exit 3) when it is missing, damaged or written
+    by a newer dit-bench.
     """
     file = path / RECORD_FILE if path.is_dir() else path
-    data = _read_json(file)
-    version = data.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise DataError(
-            f"{file}: written by a newer dit-bench (schema_version {version}, this one reads up to {SCHEMA_VERSION})",
-            remedy="upgrade dit-bench",
-        )
+    data = upgraded(_read_json(file), RUN_RECORD, file)
     try:
-        return RunRecord.model_validate(data)
+        return RunRecord.model_validate(data, context=RECORDED)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         key = show_path(tuple(problem["loc"]))
@@ -87,16 +84,15 @@ def load_run(folder: Path) -> FinishedRun:
     return FinishedRun(folder, load_record(folder))
 
 
+def run_folders(root: Path) -> list[Path]:
+    """The folders that are called like finished runs, sorted by name, unread; none when `root` does not exist."""
+    return [folder for folder in _folders(root) if _RUN_NAME.match(folder.name)]
+
+
 def list_runs(root: Path) -> RunListing:
     """All runs of a results folder, sorted by name; empty when the folder does not exist."""
     listing = RunListing()
-    try:
-        folders = sorted(entry for entry in root.iterdir() if entry.is_dir())
-    except FileNotFoundError:
-        return listing
-    except OSError as error:
-        raise DataError(f"{root}: cannot be read: {error.strerror}", remedy="name a folder of runs") from None
-    for folder in folders:
+    for folder in _folders(root):
         if folder.name.endswith(PARTIAL_SUFFIX) or SET_ASIDE_SUFFIX in folder.name:
             listing.interrupted.append(folder)
         elif _RUN_NAME.match(folder.name):
@@ -105,6 +101,15 @@ def list_runs(root: Path) -> RunListing:
             except DataError as error:
                 listing.damaged.append((folder, error.message))
     return listing
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in root.iterdir() if entry.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise DataError(f"{root}: cannot be read: {error.strerror}", remedy="name a folder of runs") from None
 
 
 def _read_json(file: Path) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def test_claims_csv(table: Table) -> None:
 
 def test_json_holds_values_runs_and_claims(table: Table, runs: list[RunSummary]) -> None:
     document = json.loads(render_json(table))
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
     static = document["rows"][0]["cells"]
     assert static["quality"]["value"] == 83.0
     assert static["quality"]["interval"] == pytest.approx([83 - 4.302653 / 3**0.5, 83 + 4.302653 / 3**0.5])

@@ -25,16 +25,16 @@ def test_what_is_written_is_read_back(folder: Path, record: RunRecord) -> None:
 
 def test_a_newer_record_is_refused_clearly(folder: Path) -> None:
     data = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    data |= {"schema_version": 2, "something_new": 1}
+    data |= {"schema_version": 3, "something_new": 1}
     (folder / "run.json").write_text(json.dumps(data), encoding="utf-8")
-    with pytest.raises(DataError, match=r"newer dit-bench \(schema_version 2, this one reads up to 1\) — upgrade"):
+    with pytest.raises(DataError, match=r"newer dit-bench \(schema_version 3, this one reads up to 2\) — update"):
         load_record(folder)
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"schema_version": 0}, "damaged: schema_version"),
+        ({"schema_version": 0}, "schema_version 0 can no longer be read"),
         ({"schema_version": "1"}, "damaged: schema_version"),
         ({"unknown": 1}, "damaged: unknown"),
         ({"seed": "3"}, "damaged: seed"),
