@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
+
+from dit_bench.cli.several import is_first_to_fail, is_main
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,20 +51,27 @@ def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str
 
 
 def say(message: str) -> None:
-    """Tell the user something on standard error, in one line."""
+    """Tell the user something on standard error, in one line; of several processes the main one does."""
+    if not is_main():
+        return
     _line(sys.stderr, "", message)
 
 
 def say_error(message: str) -> None:
-    """Tell the user what went wrong on standard error, in one line."""
+    """Tell the user what went wrong on standard error, in one line; of several processes the first one does."""
+    if not is_first_to_fail():
+        return
     _line(sys.stderr, "error: ", message)
 
 
 def _line(stream: TextIO, label: str, message: str) -> None:
     words = " ".join(message.split())
-    if label and stream.isatty():
-        from rich.text import Text
+    # Talk that nobody can hear, on a closed terminal or a full disk, neither ends the work nor changes its exit code.
+    with suppress(OSError):
+        if label and stream.isatty():
+            from rich.text import Text
 
-        talk_console().print(Text.assemble((label, "bold red"), words), soft_wrap=True)
-    else:
-        stream.write(f"{label}{words}\n")
+            talk_console().print(Text.assemble((label, "bold red"), words), soft_wrap=True)
+        else:
+            stream.write(f"{label}{words}\n")
+            stream.flush()

@@ -21,6 +21,7 @@ from dit_bench.cli.options import (
     store_option,
 )
 from dit_bench.cli.progress import reporting
+from dit_bench.cli.several import is_main
 
 if TYPE_CHECKING:
     from dit_bench.data.loading import Split
@@ -124,7 +125,7 @@ def command(
         print_json([_json(weights, result) for weights, result in results])
     for weights, result in [] if as_json else results:
         _print(weights, result, per_class)
-    if records_file is not None:
+    if records_file is not None and is_main():
         _save_records(results, records_file, force)
 
 

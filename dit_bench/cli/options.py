@@ -185,11 +185,12 @@ def _decorated(function: Any, *decorators: Callable[[Any], Any]) -> Any:
 
 
 def training_options(body: Body) -> Body:
-    """As `runtime_options`, with --evaluate-every besides; the verb receives `runtime`."""
+    """As `runtime_options`, with --evaluate-every and --accumulation-steps besides; the verb receives `runtime`."""
 
     @functools.wraps(body)
-    def with_evaluation(runtime: Any, evaluate_every: int, **rest: Any) -> Any:
-        return body(runtime=runtime.model_copy(update={"evaluate_every_epochs": evaluate_every}), **rest)
+    def with_evaluation(runtime: Any, evaluate_every: int, accumulation_steps: int, **rest: Any) -> Any:
+        training = {"evaluate_every_epochs": evaluate_every, "accumulation_steps": accumulation_steps}
+        return body(runtime=runtime.model_copy(update=training), **rest)
 
     every = click.option(
         "--evaluate-every",
@@ -198,4 +199,11 @@ def training_options(body: Body) -> Body:
         metavar="EPOCHS",
         help="Also evaluate after every so many epochs, for curves; the result stays the same.",
     )
-    return runtime_options(_decorated(with_evaluation, every))
+    portions = click.option(
+        "--accumulation-steps",
+        type=_positive,
+        default=1,
+        show_default=True,
+        help="Compute every training batch in so many portions, to save memory; the result stays the same.",
+    )
+    return runtime_options(_decorated(with_evaluation, every, portions))

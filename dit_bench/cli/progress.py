@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dit_bench.cli.console import say, talk_console
+from dit_bench.cli.several import is_main
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -126,7 +127,7 @@ class RichReporter(PlainReporter):
 @contextmanager
 def reporting() -> Iterator[PlainReporter]:
     """A reporter that suits standard error: live on a terminal, plain lines elsewhere."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not is_main():
         yield PlainReporter()
         return
     from rich.progress import (

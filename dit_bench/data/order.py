@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from dit_bench.errors import UsageError
+
 REPEATED_ROUND = 256
 """DeiT's repeated augmentation rounds the length of an epoch down to a multiple of this."""
 
@@ -41,6 +43,26 @@ def epoch_shifts(length: int, shift_px: int, *, seed: int, epoch: int) -> np.nda
     """Return the shift of each position of an epoch, int64 (length, 2) in -shift_px … shift_px (down, right)."""
     rng = np.random.default_rng(_sequence(seed, _SHIFT, epoch))
     return rng.integers(-shift_px, shift_px + 1, size=(length, 2))
+
+
+def share_rows(count: int, number: int, of: int, *, mirrored: bool = False) -> np.ndarray:
+    """Return which of `count` places in a batch are share `number` of `of`, int64, increasing.
+
+    Shares differ by one place at most. With `mirrored` place k and place count − 1 − k are in one share, as mixing an
+    image with its mirror place needs it; then they differ by two at most, and a share mirrors itself.
+
+    Raises:
+        UsageError: a share would be empty.
+    """
+    units = count // 2 if mirrored else count
+    if units < of:
+        kind = "pairs of images that are mixed" if mirrored else "images"
+        raise UsageError(
+            f"a batch of {units} {kind} cannot be shared out among {of} processes or portions",
+            remedy="use fewer processes, a smaller --accumulation-steps or a larger optimiser.batch_size",
+        )
+    rows = np.arange(units * number // of, units * (number + 1) // of)
+    return np.concatenate([rows, count - 1 - rows[::-1]]) if mirrored else rows
 
 
 @contextmanager

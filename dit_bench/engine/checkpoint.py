@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -54,20 +55,48 @@ def save_state(
     write_bytes(path, save(contiguous, metadata={"state": json.dumps(metadata)}))
 
 
+@dataclass(frozen=True)
+class SavedState:
+    """What a state file holds."""
+
+    path: Path
+    metadata: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+def read_state(path: Path) -> SavedState:
+    """Read a state file. Raises WeightsError if it is damaged."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise _unusable(path, error) from error
+    return SavedState(path, metadata, tensors)
+
+
 def load_state(
     path: Path,
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler | None = None,
 ) -> tuple[Position, dict[str, float]]:
+    """`restore` from a file."""
+    return restore(read_state(path), model, optimiser, scaler)
+
+
+def restore(
+    state: SavedState,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler | None = None,
+) -> tuple[Position, dict[str, float]]:
     """Bring model, optimiser and random streams to the saved state; returns position and the epoch's running sums.
 
-    Raises WeightsError if the file is damaged or belongs to another network.
+    Raises WeightsError if the state belongs to another network.
     """
+    metadata, tensors = state.metadata, state.tensors
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = json.loads(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         weights = _with_prefix(tensors, "model.")
         model.load_state_dict(weights)
         moments: dict[int, dict[str, Tensor]] = {}
@@ -75,10 +104,8 @@ def load_state(
             number, key = name.split(".", 1)
             moments.setdefault(int(number), {})[key] = tensor
         optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
-    except (SafetensorError, OSError, KeyError, RuntimeError, ValueError) as error:
-        raise WeightsError(
-            f"{path}: this training state cannot be picked up ({error})", remedy="start afresh with --force"
-        ) from error
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise _unusable(state.path, error) from error
     torch.set_rng_state(tensors["random.torch"])
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])
@@ -88,6 +115,12 @@ def load_state(
     if scaler is not None and metadata["scaler"]:
         scaler.load_state_dict(metadata["scaler"])
     return Position(**metadata["position"]), metadata["sums"]
+
+
+def _unusable(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"{path}: this training state cannot be picked up ({error})", remedy="start afresh with --force"
+    )
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -11,8 +11,10 @@ from dit_bench.data.loading import Dataset, steps_per_epoch, training_batches
 from dit_bench.engine.build import build_model
 from dit_bench.engine.devices import autocast
 from dit_bench.engine.seeds import numpy_stream
+from dit_bench.engine.sharing import own_rows
 from dit_bench.engine.task import Route, StepLoss
 from dit_bench.models.dit.model import DiT
+from dit_bench.models.shares import part_of_mean
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.tasks.classification import build_mixup, training_loss
 
@@ -22,6 +24,8 @@ Batch = tuple[Tensor, Tensor]
 
 class ClassificationTraining:
     """Images with labels, mixup, and cross-entropy."""
+
+    sums_over_batch = False
 
     def __init__(
         self, settings: RunSettings, runtime: RuntimeSettings, seed: int, dataset: Dataset, device: torch.device
@@ -45,7 +49,12 @@ class ClassificationTraining:
             epoch=epoch,
             start_step=start_step,
             workers=self.runtime.workers,
+            rows=own_rows(self.settings),
         )
+
+    def take(self, batch: Batch, rows: list[int]) -> Batch:
+        """See `TrainingTask`; a copy, which mixup may write to."""
+        return batch[0][rows], batch[1][rows]
 
     def loss(self, batch: Batch, epoch: int, step: int) -> StepLoss:
         """Cross-entropy of a batch after mixup, with the route that the gates sampled."""
@@ -60,7 +69,7 @@ class ClassificationTraining:
                 route = Route(trace, (images.shape[-2], images.shape[-1]))
             else:
                 logits = self._forward(images)
-        loss = training_loss(logits, targets, self.settings.augment.label_smoothing)
+        loss = part_of_mean(training_loss(logits, targets, self.settings.augment.label_smoothing))
         return StepLoss(loss, {}, route, len(images))
 
     def route(self, batch: Batch) -> Route:

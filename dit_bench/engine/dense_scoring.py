@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dit_bench.data.scenes.sources import Split
+from dit_bench.engine import distributed
 from dit_bench.engine.context import JobContext
 from dit_bench.engine.devices import autocast, prepare
 from dit_bench.engine.pyramid_build import load_network
@@ -38,7 +39,9 @@ def score_dense(settings: RunSettings, weights: Path, split: Split, context: Job
     """
     jobs, device = TASKS[settings.task], prepare(context.runtime)
     autocast(device, settings.numerics)
-    dataset = jobs.dataset(settings, split, training=False, cache_dir=context.cache_dir)
+    with distributed.first_on_each_machine():
+        dataset = jobs.dataset(settings, split, training=False, cache_dir=context.cache_dir)
     network = load_network(lambda bare: jobs.build(bare, dataset), settings, weights)
     evaluation = jobs.evaluate(network, dataset, settings, context.runtime, device, context.reporter.evaluating)
-    return ScoredDense(split, evaluation, jobs.latency(network, dataset, settings, device), dataset)
+    latency = jobs.latency(network, dataset, settings, device) if distributed.is_main() else {}
+    return ScoredDense(split, evaluation, distributed.from_main(latency), dataset)

@@ -10,6 +10,7 @@ import torch
 
 from dit_bench.data.coco.batching import detection_evaluation_batches
 from dit_bench.data.coco.detection_set import DetectionSet
+from dit_bench.engine import distributed
 from dit_bench.engine.detection_task import padded_images
 from dit_bench.engine.devices import autocast, synchronize
 from dit_bench.engine.pyramid_records import PyramidRecorder
@@ -46,29 +47,43 @@ def evaluate_detector(
     """
     network.eval().to(device)
     recorder = PyramidRecorder(network, settings.model.name)
-    results: dict[int, ImageResults] = {}
+    own: list[dict[int, ImageResults]] = []
     start = time.perf_counter()
     for batch in detection_evaluation_batches(
-        dataset, settings.detection, batch_size=runtime.eval_batch_size, workers=runtime.workers
+        dataset,
+        settings.detection,
+        batch_size=runtime.eval_batch_size,
+        workers=runtime.workers,
+        only=distributed.own_batches(),
     ):
         images = padded_images(batch, device)
         with autocast(device, settings.numerics):
             found, trace = network.detect(images)
         recorder.add(trace, images.padded_size, batch.indices)
-        for place, index in enumerate(batch.indices):
-            results[index] = image_results(
-                found[place],
-                batch.image_ids[place],
-                resized=batch.sizes[place],
-                original=batch.original_sizes[place],
-                category_ids=dataset.category_ids,
-            )
-        on_batch(recorder.num_images, len(dataset))
+        own.append(
+            {
+                index: image_results(
+                    found[place],
+                    batch.image_ids[place],
+                    resized=batch.sizes[place],
+                    original=batch.original_sizes[place],
+                    category_ids=dataset.category_ids,
+                )
+                for place, index in enumerate(batch.indices)
+            }
+        )
+        on_batch(distributed.progress(recorder.num_images, len(dataset)), len(dataset))
     synchronize(device)
     seconds = time.perf_counter() - start
+    recorder.share([len(batch) for batch in own])
     records = recorder.records(len(dataset))
+    results = {index: found for batch in distributed.interleaved(own) for index, found in batch.items()}
     listed = [results[index] for index in range(len(dataset))]
-    boxes, masks = _judged(dataset, listed, with_masks=network.detector.predicts_masks)
+    # Once: judging takes minutes and gigabytes.
+    with_masks = network.detector.predicts_masks
+    judged = distributed.from_main(_judged(dataset, listed, with_masks=with_masks) if distributed.is_main() else None)
+    assert judged is not None
+    boxes, masks = judged
     metrics = _percent("box", boxes) | recorder.metrics()
     if masks is not None:
         metrics |= _percent("mask", masks)

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import torch
 
-from dit_bench.data.coco.batching import DetectionBatch, detection_training_batches
+from dit_bench.data.coco.batching import DetectionBatch, detection_training_batches, pad_batch, take_images
 from dit_bench.data.coco.detection_set import DetectionSet
 from dit_bench.data.coco.grouping import detection_steps_per_epoch
 from dit_bench.engine.detection_build import build_detection_network
 from dit_bench.engine.devices import autocast
+from dit_bench.engine.distributed import largest
+from dit_bench.engine.sharing import own_rows
 from dit_bench.engine.task import Route, StepLoss
 from dit_bench.models.detectors.structures import Objects, PaddedImages
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
@@ -33,6 +35,8 @@ def objects_of(batch: DetectionBatch, device: torch.device) -> list[Objects]:
 class DetectionTraining:
     """Pictures with boxes, perhaps masks, and the detector's own losses."""
 
+    sums_over_batch = True
+
     def __init__(
         self, settings: RunSettings, runtime: RuntimeSettings, seed: int, dataset: DetectionSet, device: torch.device
     ):
@@ -43,8 +47,8 @@ class DetectionTraining:
         self.updates = self.steps * settings.optimiser.epochs
 
     def batches(self, epoch: int, start_step: int) -> Iterator[DetectionBatch]:
-        """The batches of an epoch from `start_step` on."""
-        return detection_training_batches(
+        """See `TrainingTask`; images are padded to the size that the whole batch needs."""
+        batches = detection_training_batches(
             self.dataset,
             self.settings.data,
             self.settings.detection,
@@ -55,7 +59,14 @@ class DetectionTraining:
             epoch=epoch,
             start_step=start_step,
             workers=self.runtime.workers,
+            rows=own_rows(self.settings),
         )
+        for batch in batches:
+            yield pad_batch(batch, largest(batch.pixels.shape[2:]))
+
+    def take(self, batch: DetectionBatch, rows: list[int]) -> DetectionBatch:
+        """See `TrainingTask`; the padding stays."""
+        return take_images(batch, rows)
 
     def loss(self, batch: DetectionBatch, epoch: int, step: int) -> StepLoss:
         """The sum of the detector's loss terms, with the route that the gates sampled."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from dit_bench.engine.allocator import keep_freed_memory
+from dit_bench.engine.distributed import Place, device_of, join
 from dit_bench.errors import UsageError
 from dit_bench.recipes.settings import NumericsSettings, RuntimeSettings
 
@@ -24,22 +25,31 @@ def resolve_device(name: str) -> torch.device:
             f"--device {name}: no such kind of device", remedy="use auto, cpu, cuda, cuda:N or mps"
         ) from None
     if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA device(s)")
+        count = torch.cuda.device_count()
+        raise UsageError(
+            f"--device {name}: this machine has {count} CUDA device(s)",
+            remedy=f"use cuda:0 to cuda:{count - 1}" if count else "use --device cpu, or auto",
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError(f"--device {name}: this machine has no MPS device")
+        raise UsageError(f"--device {name}: this machine has no MPS device", remedy="use --device cpu, or auto")
     if device.type not in ("cpu", "cuda", "mps"):
         raise UsageError(f"--device {name}: not supported", remedy="use auto, cpu, cuda, cuda:N or mps")
     return device
 
 
 def prepare(runtime: RuntimeSettings) -> torch.device:
-    """Set the number of threads, deterministic algorithms and how memory is kept; return the device."""
+    """Set the number of threads, deterministic algorithms and how memory is kept; return the device.
+
+    Where torchrun started several processes, this is where they meet, and each gets a device of its own.
+    """
     keep_freed_memory()
     if runtime.threads is not None:
         torch.set_num_threads(runtime.threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    return resolve_device(runtime.device)
+    device = device_of(Place.of_environment(), resolve_device(runtime.device))
+    join(device)
+    return device
 
 
 def autocast(device: torch.device, numerics: NumericsSettings) -> torch.autocast:

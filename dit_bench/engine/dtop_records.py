@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from dit_bench.cost.formulas import Grid
+from dit_bench.engine.distributed import interleaved
 from dit_bench.engine.evaluate import cost_distribution
 from dit_bench.models.dtop.costs import CountingConvention, DTopCosts, VitShape, segvit_macs
 from dit_bench.models.dtop.live import PruningTrace
@@ -66,6 +68,15 @@ class PlainVitRecorder:
         self._live.append(live.sum(axis=0))
         self._tokens.append(tokens * count)
         self._windows.append(count)
+
+    def share(self, sizes: Sequence[int]) -> None:
+        """Tell other processes of our batches, of so many images each, and hear of theirs."""
+        of_images = list(zip(self._order, self._live, self._tokens, self._windows, *self._macs.values(), strict=True))
+        ends = np.cumsum([0, *sizes]).tolist()
+        batches = interleaved([of_images[start:end] for start, end in pairwise(ends)])
+        columns = zip(*(image for batch in batches for image in batch), strict=True)
+        self._order, self._live, self._tokens, self._windows, *macs = (list(column) for column in columns)
+        self._macs = dict(zip(self._macs, macs, strict=True))
 
     def records(self, num_images: int) -> ImageRecords:
         """All images in the order of the data set: one scale, a column per stage; tokens are those of all windows."""

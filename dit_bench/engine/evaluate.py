@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dit_bench.cost.formulas import Grid
 from dit_bench.data.loading import Dataset, evaluation_batches
 from dit_bench.data.transforms import PAPERS_PREPROCESSING, Preprocessing
+from dit_bench.engine import distributed
 from dit_bench.engine.accounting import Accounts
 from dit_bench.engine.devices import autocast, synchronize
 from dit_bench.models.dit.ledger import Ledger
@@ -19,6 +21,7 @@ from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.parameters import valid_parameters
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.tasks.classification import top_k_hits
+from dit_bench.tasks.plugin_metrics import metric_plugins, plugin_figures
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,18 @@ class Evaluation:
     def num_images(self) -> int:
         """Number of images evaluated."""
         return len(self.records["index"])
+
+
+@dataclass(frozen=True)
+class _ScoredBatch:
+    """What was found on one batch."""
+
+    records: dict[str, np.ndarray]
+    ledger: Ledger
+    image_size: Grid
+    hits_among_present: int
+    scores: np.ndarray | None
+    """Logits, for metrics of other packages."""
 
 
 @torch.no_grad()
@@ -52,12 +67,11 @@ def evaluate(
 
     `on_batch(done, total)` reports progress in images. With `present_classes`, the metrics also hold
     `top1_present_percent`: the top-1 accuracy of a classifier that may only name these classes. `preprocessing` is for
-    image folders. Raises DataError if an image cannot be read.
+    image folders. Raises DataError if an image cannot be read, PluginError if a metric of another package fails.
     """
+    wanted = metric_plugins(settings.evaluation.metrics)
     model.eval().to(device)
-    batches: dict[str, list[np.ndarray]] = {name: [] for name in ("index", "label", "prediction", "top5_hit")}
-    hits_among_present = 0
-    ledgers: list[Ledger] = []
+    own: list[_ScoredBatch] = []
     accounts: Accounts | None = None
     start = time.perf_counter()
     for index, images, labels in evaluation_batches(
@@ -66,36 +80,45 @@ def evaluate(
         batch_size=runtime.eval_batch_size,
         workers=runtime.workers,
         preprocessing=preprocessing,
+        only=distributed.own_batches(),
     ):
         images, labels = images.to(device), labels.to(device)
+        image_size = (images.shape[-2], images.shape[-1])
         if accounts is None:  # all images have one size
-            accounts = Accounts.of(model, settings, (images.shape[-2], images.shape[-1]), dataset.num_classes)
+            accounts = Accounts.of(model, settings, image_size, dataset.num_classes)
         with autocast(device, settings.numerics):
             logits, ledger = accounts.run(model, images)
-        ledgers.append(ledger)
-        batches["index"].append(index.numpy())
-        batches["label"].append(labels.cpu().numpy())
-        batches["prediction"].append(logits.argmax(dim=1).cpu().numpy())
-        batches["top5_hit"].append(top_k_hits(logits.float(), labels, 5).cpu().numpy())
-        if present_classes is not None:
-            hits_among_present += int((best_among(logits, present_classes) == labels).sum())
-        on_batch(sum(map(len, batches["index"])), len(dataset))
+        records = {
+            "index": index.numpy(),
+            "label": labels.cpu().numpy(),
+            "prediction": logits.argmax(dim=1).cpu().numpy(),
+            "top5_hit": top_k_hits(logits.float(), labels, 5).cpu().numpy(),
+        }
+        hits = 0 if present_classes is None else int((best_among(logits, present_classes) == labels).sum())
+        scores = logits.float().cpu().numpy() if wanted else None
+        own.append(_ScoredBatch(records, ledger, image_size, hits, scores))
+        on_batch(distributed.progress(sum(len(batch.records["index"]) for batch in own), len(dataset)), len(dataset))
     synchronize(device)
     seconds = time.perf_counter() - start
-    assert accounts is not None
-    ledger = Ledger.concatenate(ledgers)
-    records = {name: np.concatenate(parts) for name, parts in batches.items()}
+    batches = distributed.interleaved(own)
+    if accounts is None:  # this process had nothing to do
+        accounts = Accounts.of(model, settings, batches[0].image_size, dataset.num_classes)
+    ledger = Ledger.concatenate([batch.ledger for batch in batches])
+    records = {name: np.concatenate([batch.records[name] for batch in batches]) for name in batches[0].records}
     assert len(np.unique(records["index"])) == len(dataset), "an image was evaluated twice or not at all"
     records |= {"macs": ledger.macs, "kept": ledger.kept, "columns": ledger.columns, "live": ledger.live}
     records["tokens"] = np.array(accounts.num_tokens, np.int32)
     metrics = summarise(records) | accounts.fixed_gmacs()
     if present_classes is not None:
-        metrics["top1_present_percent"] = 100 * hits_among_present / len(dataset)
+        metrics["top1_present_percent"] = 100 * sum(batch.hits_among_present for batch in batches) / len(dataset)
     metrics["params_total_m"] = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     metrics["params_valid_m"] = (
         valid_parameters(model, ledger) / 1e6 if isinstance(model, DiT) else metrics["params_total_m"]
     )
     metrics["eval_seconds"] = seconds
+    if wanted:
+        scores = np.concatenate([batch.scores for batch in batches if batch.scores is not None])
+        metrics |= plugin_figures(wanted, scores, records["label"].copy())
     return Evaluation(
         records,
         metrics,

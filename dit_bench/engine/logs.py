@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import time
 from pathlib import Path
 
-from torch.utils.tensorboard import SummaryWriter
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
+from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from dit_bench.engine.checkpoint import Position
-from dit_bench.runs.atomic import write_text
+from dit_bench.runs.atomic import write_text, writing_to
 
 
 class EpochLog:
@@ -26,8 +31,8 @@ class EpochLog:
         """Steps are not logged."""
 
     def epoch_ended(self, metrics: dict[str, float]) -> None:
-        """Append the epoch."""
-        with self.path.open("a", encoding="utf-8") as file:
+        """Append the epoch. Raises DataError if the disk refuses."""
+        with writing_to(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(metrics) + "\n")
 
     def last(self) -> dict[str, float]:
@@ -36,27 +41,40 @@ class EpochLog:
 
 
 class TensorBoardLog:
-    """The same figures as TensorBoard scalars."""
+    """The same figures as TensorBoard scalars.
+
+    Written here and not by a `SummaryWriter`, whose thread can neither report a full disk in one line nor promise that
+    an epoch is in its file before the state that says so.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.writer: SummaryWriter | None = None
+        self.writer: RecordWriter | None = None
 
     def started(self, position: Position, total_updates: int, epochs: int) -> None:
-        """Open the event file; events of epochs that will be trained again are purged."""
-        self.writer = SummaryWriter(str(self.folder), purge_step=position.epochs_logged + 1)
+        """Open an event file; events of epochs that will be trained again are purged. DataError if the disk refuses."""
+        name = f"events.out.tfevents.{time.time():020.9f}.{platform.node()}.{os.getpid()}"
+        step = position.epochs_logged + 1
+        with writing_to(self.folder):
+            self.folder.mkdir(exist_ok=True)
+            self.writer = RecordWriter((self.folder / name).open("ab", buffering=0))
+        self._write(Event(wall_time=time.time(), step=step, file_version="brain.Event:2"))
+        self._write(Event(wall_time=time.time(), step=step, session_log=SessionLog(status=SessionLog.START)))
 
     def stepped(self, position: Position, loss: float) -> None:
         """Steps are not logged."""
 
     def epoch_ended(self, metrics: dict[str, float]) -> None:
-        """One scalar per figure."""
-        assert self.writer is not None
-        for name, value in metrics.items():
-            if name != "epoch":
-                self.writer.add_scalar(name, value, int(metrics["epoch"]))
+        """One scalar per figure. Raises DataError if the disk refuses."""
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items() if name != "epoch"]
+        self._write(Event(wall_time=time.time(), step=int(metrics["epoch"]), summary=Summary(value=values)))
 
     def close(self) -> None:
-        """Flush and close the event file."""
+        """Close the event file."""
         if self.writer is not None:
             self.writer.close()
+
+    def _write(self, event: Event) -> None:
+        assert self.writer is not None
+        with writing_to(self.folder):
+            self.writer.write(event.SerializeToString())

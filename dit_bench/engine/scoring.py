@@ -9,8 +9,10 @@ from pathlib import Path
 from dit_bench.data.class_map import ClassMap, match_classes
 from dit_bench.data.imagenet import ImageFolderSet
 from dit_bench.data.loading import Dataset, Split, build_dataset
+from dit_bench.data.scenes.scene_set import SceneSet
 from dit_bench.data.synsets import english_name
 from dit_bench.data.transforms import Preprocessing
+from dit_bench.engine import distributed
 from dit_bench.engine.build import build_model, check_model_name
 from dit_bench.engine.context import JobContext
 from dit_bench.engine.devices import autocast, prepare
@@ -85,7 +87,8 @@ def score_weights(
     device = prepare(context.runtime)
     autocast(device, settings.numerics)
     tensors = read_weights(weights)
-    images = build_dataset(settings.data, split, context.cache_dir)
+    with distributed.first_on_each_machine():
+        images = build_dataset(settings.data, split, context.cache_dir)
     classes = match_classes(images, head_classes(tensors), str(weights))
     model = build_model(settings, classes.num_classes)
     load_into(model, tensors, str(weights))
@@ -106,7 +109,8 @@ def score_weights(
             preprocessing=preprocessing,
         )
         if latency is None:  # the crop does not change what the network computes
-            latency = latency_metrics(model, dataset, varied, device)
+            measured = latency_metrics(model, dataset, varied, device) if distributed.is_main() else {}
+            latency = distributed.from_main(measured)
         conditions = _conditions(varied, split, protocol, preprocessing, images, classes)
         english = tuple(english_name(name) for name in classes.names)
         scored.append(Scored(conditions, evaluation, latency, classes.names, english, _image_names(images, split)))
@@ -125,7 +129,7 @@ def _conditions(
     return Conditions(
         split=split,
         protocol=protocol,
-        crop_fraction=data.eval_crop_fraction if isinstance(images, ImageFolderSet) else None,
+        crop_fraction=None if isinstance(images, SceneSet) else data.eval_crop_fraction,
         interpolation=preprocessing.interpolation,
         mean=preprocessing.mean,
         image_size_px=data.image_size_px,
@@ -139,4 +143,5 @@ def _conditions(
 def _image_names(images: Dataset, split: Split) -> tuple[str, ...]:
     if isinstance(images, ImageFolderSet):
         return tuple(images.files)
-    return tuple(f"{split}/scene {number}" for number in range(len(images)))
+    word = "scene" if isinstance(images, SceneSet) else "image"
+    return tuple(f"{split}/{word} {number}" for number in range(len(images)))

@@ -11,6 +11,7 @@ from torch import nn
 
 from dit_bench.data.segmentation.batching import segmentation_evaluation_batches
 from dit_bench.data.segmentation.segmentation_set import SegmentationSet
+from dit_bench.engine import distributed
 from dit_bench.engine.devices import autocast, synchronize
 from dit_bench.engine.recorded_evaluation import RecordedEvaluation
 from dit_bench.engine.segmentation_build import set_pruning
@@ -49,7 +50,7 @@ def evaluate_segmentation(
     set_pruning(network, settings, training=False)
     runner = make_runner(network, settings)
     confusion = Confusion(dataset.num_classes)
-    counts: list[tuple[int, ImageCounts]] = []
+    own: list[list[tuple[int, ImageCounts]]] = []
     start = time.perf_counter()
     for batch in segmentation_evaluation_batches(
         dataset,
@@ -57,7 +58,9 @@ def evaluate_segmentation(
         batch_size=runtime.eval_batch_size,
         workers=runtime.workers,
         multiple=runner.multiple,
+        only=distributed.own_batches(),
     ):
+        counts: list[tuple[int, ImageCounts]] = []
         pixels = batch.pixels.to(device)
         size = (pixels.shape[2], pixels.shape[3])
         with autocast(device, settings.numerics):
@@ -66,9 +69,13 @@ def evaluate_segmentation(
             ):
                 predicted = predict_labels(scores, (labels.shape[0], labels.shape[1]), through=size).cpu().numpy()
                 counts.append((index, confusion.add(predicted, labels)))
-        on_batch(len(counts), len(dataset))
+        own.append(counts)
+        on_batch(distributed.progress(sum(map(len, own)), len(dataset)), len(dataset))
     synchronize(device)
     seconds = time.perf_counter() - start
+    runner.share([len(counts) for counts in own])
+    together = [count for counts in distributed.interleaved(own) for count in counts]
+    confusion.matrix = distributed.add_up(torch.from_numpy(confusion.matrix)).numpy()
     figures = confusion.figures()
     named = {
         "miou_percent": figures.miou_present,
@@ -83,4 +90,6 @@ def evaluate_segmentation(
         )
     metrics = {name: value for name, value in named.items() if value is not None}
     metrics |= runner.metrics() | {"eval_seconds": seconds}
-    return SegmentationEvaluation(runner.records(len(dataset)), metrics, figures, join_counts(confusion.matrix, counts))
+    return SegmentationEvaluation(
+        runner.records(len(dataset)), metrics, figures, join_counts(confusion.matrix, together)
+    )

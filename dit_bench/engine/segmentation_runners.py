@@ -28,6 +28,10 @@ class SegmentationRunner(Protocol):
         """Scores `(K, h, w)` of each image of a batch `(B, 3, H, W)`, on any grid over the whole image."""
         ...
 
+    def share(self, sizes: Sequence[int]) -> None:
+        """Exchange with other processes what was taken down of our batches, of so many images each."""
+        ...
+
     def records(self, num_images: int) -> ImageRecords:
         """What each image executed, in the order of the data set."""
         ...
@@ -44,7 +48,7 @@ class PyramidRunner:
 
     def __init__(self, network: SegmentationNetwork, name: str):
         self._network, self._recorder = network, PyramidRecorder(network, name)
-        self.records, self.metrics = self._recorder.records, self._recorder.metrics
+        self.share, self.records, self.metrics = self._recorder.share, self._recorder.records, self._recorder.metrics
 
     def scores(self, pixels: Tensor, indices: Sequence[int]) -> Iterator[Tensor]:
         """See `SegmentationRunner`."""
@@ -60,7 +64,7 @@ class PlainVitRunner:
         self._network, self._recorder = network, PlainVitRecorder(network)
         self._window_px, self._stride_px = window_px, stride_px
         self.multiple = PAD_MULTIPLE_PX if stride_px is None else 1
-        self.records, self.metrics = self._recorder.records, self._recorder.metrics
+        self.share, self.records, self.metrics = self._recorder.share, self._recorder.records, self._recorder.metrics
 
     def scores(self, pixels: Tensor, indices: Sequence[int]) -> Iterator[Tensor]:
         """See `SegmentationRunner`."""

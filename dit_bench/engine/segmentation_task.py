@@ -14,6 +14,7 @@ from dit_bench.data.segmentation.batching import (
 from dit_bench.data.segmentation.segmentation_set import SegmentationSet
 from dit_bench.engine.devices import autocast
 from dit_bench.engine.segmentation_build import build_segmenting_network, set_pruning
+from dit_bench.engine.sharing import own_rows
 from dit_bench.engine.task import Route, StepLoss
 from dit_bench.models.dit.trace import RoutingTrace
 from dit_bench.models.segmenters.network import SegmentationNetwork
@@ -23,6 +24,8 @@ from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 
 class SegmentationTraining:
     """Crops with label maps, and the segmenter's own loss; as long as so many updates, whatever an epoch is."""
+
+    sums_over_batch = True
 
     def __init__(
         self, settings: RunSettings, runtime: RuntimeSettings, seed: int, dataset: SegmentationSet, device: torch.device
@@ -48,7 +51,12 @@ class SegmentationTraining:
             epoch=epoch,
             start_step=start_step,
             workers=self.runtime.workers,
+            rows=own_rows(self.settings),
         )
+
+    def take(self, batch: SegmentationBatch, rows: list[int]) -> SegmentationBatch:
+        """See `TrainingTask`."""
+        return SegmentationBatch(batch.pixels[rows], batch.labels[rows], [batch.indices[k] for k in rows])
 
     def loss(self, batch: SegmentationBatch, epoch: int, step: int) -> StepLoss:
         """The segmenter's loss, with the route that the gates sampled."""

@@ -51,12 +51,21 @@ class TrainingTask(Protocol):
         """Batches of the whole training; the last epoch may be cut short."""
         ...
 
+    @property
+    def sums_over_batch(self) -> bool:
+        """Whether an image's loss depends on what else is in its batch, beside a budget of MACs."""
+        ...
+
     def batches(self, epoch: int, start_step: int) -> Iterator[Any]:
-        """The batches of an epoch, from one of them on: the same whatever ran before."""
+        """Our shares of the batches of an epoch, from one of them on: the same whatever ran before."""
+        ...
+
+    def take(self, batch: Any, rows: list[int]) -> Any:
+        """Some images of a batch, as a batch of their own."""
         ...
 
     def loss(self, batch: Any, epoch: int, step: int) -> StepLoss:
-        """The loss of a batch in training mode."""
+        """The loss of a batch in training mode; of a share of a batch, its part of the batch's loss."""
         ...
 
     def route(self, batch: Any) -> Route:

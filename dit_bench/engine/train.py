@@ -12,9 +12,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from dit_bench.engine import distributed
 from dit_bench.engine.build import learned_routing, routed_part, routing_schedule
-from dit_bench.engine.checkpoint import Position, load_state, save_state
+from dit_bench.engine.checkpoint import Position, read_state, restore, save_state
 from dit_bench.engine.optimisation import build_optimiser, build_rate
+from dit_bench.engine.portions import Objective, Portions
 from dit_bench.engine.seeds import seed_everything, stream_seed
 from dit_bench.engine.task import TrainingTask
 from dit_bench.errors import InterruptedRunError, NonFiniteLossError
@@ -53,8 +55,8 @@ class Trainer:
     make_task: Callable[[], TrainingTask]
     """Builds network and data; called once the random streams stand at their start."""
     device: torch.device
-    folder: Path
-    """Where the state is kept while training is under way."""
+    folder: Path | None
+    """Where the state is kept while training is under way; None in all processes but the main one."""
     listeners: list[TrainingListener] = field(default_factory=list)
     should_stop: Callable[[], bool] = lambda: False
     evaluate: Callable[[nn.Module], dict[str, float]] | None = None
@@ -73,6 +75,7 @@ class Trainer:
         self.epochs = -(-self.total_updates // self.steps)
         self.rate = build_rate(self.optimiser, self.settings, self.steps)
         self.schedule = routing_schedule(self.settings.routing)
+        self.portions = Portions(self.task, self.settings, self.runtime, self.device)
         self.position, self.sums = Position(), {}
 
     def run(self) -> nn.Module:
@@ -81,10 +84,13 @@ class Trainer:
         Raises InterruptedRunError after saving, if asked to stop; NonFiniteLossError before the step that would have
         spoilt the weights.
         """
-        state = self.folder / STATE_FILE
-        if state.is_file():
-            self.position, self.sums = load_state(state, self.model, self.optimiser, self.scaler)
+        state = None if self.folder is None else self.folder / STATE_FILE
+        saved = distributed.from_main(read_state(state) if state is not None and state.is_file() else None)
+        if saved is not None:
+            self.position, self.sums = restore(saved, self.model, self.optimiser, self.scaler)
+            del saved
         else:
+            distributed.same_weights(self.model)
             # A stream of its own, so that nothing drawn between set-up and start changes the training.
             torch.manual_seed(stream_seed(self.seed, "training"))
         for listener in self.listeners:
@@ -100,7 +106,7 @@ class Trainer:
                 for listener in self.listeners:
                     listener.stepped(self.position, loss)
                 ended = self.position.step == self.steps or self.position.updates == self.total_updates
-                if self.should_stop() and not ended:
+                if distributed.any_of(self.should_stop()) and not ended:
                     self._save()
                     raise InterruptedRunError(
                         f"stopped in epoch {self.position.epoch + 1} of {self.epochs}",
@@ -116,7 +122,7 @@ class Trainer:
             self._save()
             # Neither evaluation nor saving is training time.
             last_save = last_tick = time.monotonic()
-            if self.should_stop() and self.position.epoch < self.epochs:
+            if distributed.any_of(self.should_stop()) and self.position.epoch < self.epochs:
                 raise InterruptedRunError(
                     f"stopped after epoch {self.position.epoch} of {self.epochs}",
                     remedy="the same command goes on from here",
@@ -125,43 +131,72 @@ class Trainer:
 
     def _step(self, batch: Any) -> float:
         position, routed = self.position, self.routed
-        progress = position.updates / self.total_updates
         self.rate.set(position.epoch, position.updates)
         if routed is not None:
-            routed.routing_state = self.schedule.state(progress)
-        found = self.task.loss(batch, position.epoch, position.step)
-        loss, values = found.loss, {"task_loss": found.loss.detach(), **found.terms}
-        if (learned := learned_routing(self.model)) is not None and not learned.routing_state.open:
-            assert found.route is not None
-            costs = learned.costs(found.route.image_size)
-            budget = budget_loss(found.route.trace, costs, self.settings.routing.budget_ratio, self.device)
-            loss = loss + self.schedule.weight(progress) * budget.loss
-            values |= {"budget_loss": budget.loss.detach(), "sampled_cost_ratio": budget.cost_ratio}
-        values["loss"] = loss.detach()
-        if not math.isfinite(float(loss.detach())):
-            raise NonFiniteLossError(
-                f"the loss became {float(loss.detach())} in epoch {position.epoch + 1}, step {position.step + 1}",
-                remedy="the state before it is kept; lower optimiser.lr or set optimiser.clip_grad_norm",
-            )
-        values["grad_norm"] = self._update(loss)
+            routed.routing_state = self.schedule.state(self._progress())
+        self.optimiser.zero_grad(set_to_none=True)
+        found = self.portions.backward(
+            batch,
+            self._objective,
+            self.scaler.scale if self.scaler else lambda loss: loss,
+            self._check_finite,
+            needs_sums=self.task.sums_over_batch or self._has_budget(),
+        )
+        values = {**found.values, "grad_norm": self._update()}
         if routed is not None:
             routed.update_gate_averages()
         position.step += 1
         position.updates += 1
         position.images_seen += found.num_images
         for name, value in values.items():
+            if not math.isfinite(float(value)):  # the norm of a step that the scaler left out
+                continue
             self.sums[name] = self.sums.get(name, 0.0) + float(value)
             self.sums[f"{name}.count"] = self.sums.get(f"{name}.count", 0.0) + 1
         return float(values["loss"])
 
-    def _update(self, loss: Tensor) -> Tensor:
-        self.optimiser.zero_grad(set_to_none=True)
+    def _progress(self) -> float:
+        """The part of the training that is done, in [0, 1]."""
+        return self.position.updates / self.total_updates
+
+    def _has_budget(self) -> bool:
+        """Whether the cost of the routes belongs to what is minimised now."""
+        learned = learned_routing(self.model)
+        return learned is not None and not learned.routing_state.open
+
+    def _objective(self, batch: Any) -> Objective:
+        """What is minimised on a batch, or on a share of one."""
+        found = self.task.loss(batch, self.position.epoch, self.position.step)
+        loss, values = found.loss, {"task_loss": found.loss.detach(), **found.terms}
+        if self._has_budget():
+            assert found.route is not None
+            assert self.routed is not None
+            costs = self.routed.costs(found.route.image_size)
+            budget = budget_loss(found.route.trace, costs, self.settings.routing.budget_ratio, self.device)
+            loss = loss + self.schedule.weight(self._progress()) * budget.loss
+            values |= {"budget_loss": budget.loss.detach(), "sampled_cost_ratio": budget.cost_ratio}
+        return Objective(loss, {**values, "loss": loss.detach()}, found.num_images)
+
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise self._not_finite("loss", loss)
+
+    def _not_finite(self, what: str, value: float) -> NonFiniteLossError:
+        return NonFiniteLossError(
+            f"the {what} became {value} in epoch {self.position.epoch + 1}, step {self.position.step + 1}",
+            remedy="the state before it is kept; lower optimiser.lr or set optimiser.clip_grad_norm",
+        )
+
+    def _update(self) -> Tensor:
+        """Clip and step; returns the norm of the gradients."""
         scaler = self.scaler
-        (scaler.scale(loss) if scaler else loss).backward()
         if scaler:
             scaler.unscale_(self.optimiser)
         limit = self.settings.optimiser.clip_grad_norm
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), math.inf if limit is None else limit)
+        # A scaler leaves such a step out by itself and goes on with a smaller scale.
+        if scaler is None and not math.isfinite(float(norm)):
+            raise self._not_finite("gradient", float(norm))
         if scaler:
             scaler.step(self.optimiser)
             scaler.update()
@@ -211,7 +246,12 @@ class Trainer:
         route = self.task.route(batch)
         self.model.train()
         costs = routed.costs(route.image_size)
-        return float(image_macs(route.trace, costs, torch.int64, self.device).cpu().double().mean()) / costs.base
+        macs = image_macs(route.trace, costs, torch.int64, self.device).cpu().double()
+        # Exact in whichever order they are added.
+        total, count = distributed.add_up(torch.stack([macs.sum(), macs.new_tensor(len(macs))])).tolist()
+        return total / count / costs.base
 
     def _save(self) -> None:
+        if self.folder is None:
+            return
         save_state(self.folder / STATE_FILE, self.model, self.optimiser, self.position, self.sums, self.scaler)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -16,8 +18,18 @@ from dit_bench.runs.atomic import ASIDE_PREFIX, sync_folder, write_text, writing
 from dit_bench.runs.read import PARTIAL_SUFFIX, RECORD_FILE, SET_ASIDE_SUFFIX, STATE_FILE, FinishedRun, load_run
 from dit_bench.runs.record import RunRecord
 
+HOLDER_SECONDS = 1.0
+"""How long to wait for a process that has just taken a lock to say who it is."""
 LOCKS_FOLDER = ".locks"
 _REMEDY = "free some space, or choose another folder with --results DIR"
+
+
+class FinishedMeanwhileError(UsageError):
+    """Another process finished the run between looking for it and taking hold of its folder."""
+
+    def __init__(self, run: FinishedRun):
+        super().__init__(f"run {run.path.name} is finished", remedy="repeat it with --force")
+        self.run = run
 
 
 class RunStore:
@@ -52,7 +64,8 @@ class RunStore:
         """Take hold of the folder of an unfinished run, made now or left by an interrupted one.
 
         `force` starts afresh: what an interrupted run left is set aside, not deleted. Raises UsageError naming the
-        process that works on the same run, and DataError when the results folder cannot be written.
+        process that works on the same run, FinishedMeanwhileError when the run is finished and `force` does not ask
+        for a repeat, and DataError when the results folder cannot be written.
         """
         name = run_name(settings, seed)
         with writing_to(self.root, _REMEDY):
@@ -60,6 +73,9 @@ class RunStore:
             locks.mkdir(parents=True, exist_ok=True)
             lock = _lock(locks / f"{name}.lock", name)
         try:
+            # Only whoever holds the lock can know: a moment ago the run may have been another process's.
+            if not force and (run := self.find(settings, seed)) is not None:
+                raise FinishedMeanwhileError(run)
             partial = self._partial(name)
             with writing_to(self.root, _REMEDY):
                 if force and partial.exists():
@@ -70,7 +86,7 @@ class RunStore:
                     leftover.unlink()
                 sync_folder(self.root)
         except BaseException:
-            lock.close()
+            _unlock(lock)
             raise
         return OpenRun(self.root, name, partial, settings, seed, resumed, lock)
 
@@ -126,7 +142,7 @@ class OpenRun:
 
     def close(self) -> None:
         """Let go of the folder; other processes may then pick it up."""
-        self._lock.close()
+        _unlock(self._lock)
 
     def __enter__(self) -> OpenRun:
         return self
@@ -149,8 +165,7 @@ def _lock(file: Path, name: str) -> IO[str]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        handle.seek(0)
-        holder = handle.read().strip() or "unknown"
+        holder = _holder(handle)
         handle.close()
         remedy = "wait for it, or use another folder with --results DIR"
         raise UsageError(f"run {name} is being worked on by process {holder}", remedy=remedy) from None
@@ -162,6 +177,35 @@ def _lock(file: Path, name: str) -> IO[str]:
     handle.write(str(os.getpid()))
     handle.flush()
     return handle
+
+
+def _unlock(handle: IO[str]) -> None:
+    """Let go of a lock; its file no longer names this process, which may go on with other runs."""
+    with suppress(OSError, ValueError):  # closed already, or a full disk
+        handle.truncate(0)
+    with suppress(OSError):
+        handle.close()
+
+
+def _holder(handle: IO[str]) -> str:
+    """The process that holds a lock, which may not have written its number yet over that of one that was killed."""
+    deadline = time.monotonic() + HOLDER_SECONDS
+    while True:
+        handle.seek(0)
+        holder = handle.read().strip()
+        if _lives(holder) or time.monotonic() > deadline:
+            return holder or "unknown"
+        time.sleep(0.01)
+
+
+def _lives(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
 
 
 def _repeats(root: Path, name: str) -> list[Path]:

@@ -1,5 +1,6 @@
 import random
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,8 +52,8 @@ def data(folder):
 
 
 def epoch(dataset, data, augment, **options):
-    options = {"batch_size": 4, "seed": 3, "epoch": 2} | options
-    return list(training_batches(dataset, data, augment, **options))
+    every: dict[str, Any] = {"batch_size": 4, "seed": 3, "epoch": 2} | options
+    return list(training_batches(dataset, data, augment, **every))
 
 
 def assert_same(a, b):

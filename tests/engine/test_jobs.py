@@ -28,6 +28,7 @@ from dit_bench.runs.store import RunStore
 class Plan:
     settings: RunSettings
     seed: int
+    row_ids: tuple[str, ...] = ("row",)
 
 
 class Quiet:

@@ -6,12 +6,13 @@ from (seed, epoch), the augmentation of a sample from (seed, epoch, position).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from dit_bench.data.coco.detection_set import DetectionSet
 from dit_bench.data.coco.grouping import (
@@ -90,6 +91,28 @@ def collate_samples(samples: list[DetectionSample]) -> DetectionBatch:
     )
 
 
+def pad_batch(batch: DetectionBatch, size: Sequence[int]) -> DetectionBatch:
+    """Return a batch padded further, to (height, width)."""
+    height, width = size[0] - batch.pixels.shape[2], size[1] - batch.pixels.shape[3]
+    if height == width == 0:
+        return batch
+    return replace(batch, pixels=functional.pad(batch.pixels, (0, width, 0, height)))
+
+
+def take_images(batch: DetectionBatch, rows: Sequence[int]) -> DetectionBatch:
+    """Return some images of a batch as a batch of their own, padded as before."""
+    return DetectionBatch(
+        pixels=batch.pixels[list(rows)],
+        sizes=[batch.sizes[k] for k in rows],
+        indices=[batch.indices[k] for k in rows],
+        image_ids=[batch.image_ids[k] for k in rows],
+        original_sizes=[batch.original_sizes[k] for k in rows],
+        boxes=[batch.boxes[k] for k in rows],
+        labels=[batch.labels[k] for k in rows],
+        masks=None if batch.masks is None else [batch.masks[k] for k in rows],
+    )
+
+
 def detection_training_batches(
     dataset: DetectionSet,
     data: DataSettings,
@@ -102,8 +125,11 @@ def detection_training_batches(
     epoch: int,
     start_step: int = 0,
     workers: int = 0,
+    rows: np.ndarray | None = None,
 ) -> Iterator[DetectionBatch]:
     """Yield the batches of an epoch from `start_step` on; wide and high images are never in one batch.
+
+    With `rows` only these places of every batch are read.
 
     Raises:
         DataError: an image cannot be read, or masks are asked for and an object has none; the message names it.
@@ -115,24 +141,32 @@ def detection_training_batches(
         dataset.check_masks()
     read = _Reader(dataset, detection, masks, (seed, epoch, hflip_prob))
     batches = epoch_batches(is_wide(dataset), batch_size, seed=seed, epoch=epoch)
+    places = range(batch_size) if rows is None else rows.tolist()
     positions = (
-        [(step * batch_size + k, index) for k, index in enumerate(batches[step].tolist())]
-        for step in range(start_step, len(batches))
+        [(step * batch_size + k, int(batches[step][k])) for k in places] for step in range(start_step, len(batches))
     )
     return _unpacked(read, positions, workers)
 
 
 def detection_evaluation_batches(
-    dataset: DetectionSet, detection: DetectionSettings, *, masks: bool = False, batch_size: int, workers: int = 0
+    dataset: DetectionSet,
+    detection: DetectionSettings,
+    *,
+    masks: bool = False,
+    batch_size: int,
+    workers: int = 0,
+    only: slice = slice(None),
 ) -> Iterator[DetectionBatch]:
     """Yield each image exactly once, in batches of one padded size; `indices` says which images they are.
+
+    With `only` some of the batches.
 
     Raises:
         DataError: an image cannot be read; the message names it.
     """
     limits = detection.test_short_side_px, detection.max_long_side_px
     sizes = [padded_size([resized_size(dataset.size(k), *limits)]) for k in range(len(dataset))]
-    groups = evaluation_groups(sizes, batch_size)
+    groups = evaluation_groups(sizes, batch_size)[only]
     return _unpacked(_Reader(dataset, detection, masks, None), ([(k, k) for k in group] for group in groups), workers)
 
 

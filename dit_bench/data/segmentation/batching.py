@@ -78,8 +78,11 @@ def segmentation_training_batches(
     epoch: int,
     start_step: int = 0,
     workers: int = 0,
+    rows: np.ndarray | None = None,
 ) -> Iterator[SegmentationBatch]:
     """Yield the batches of an epoch from `start_step` on; the last incomplete one is dropped.
+
+    With `rows` only these places of every batch are read.
 
     Raises:
         DataError: an image or its labels cannot be read; the message names the file.
@@ -88,8 +91,9 @@ def segmentation_training_batches(
     check_mirroring(data, hflip_prob)
     steps = segmentation_steps_per_epoch(dataset, batch_size)
     order = epoch_order(len(dataset), 1, seed=seed, epoch=epoch).tolist()
+    places = range(batch_size) if rows is None else rows.tolist()
     positions = (
-        [(k, order[k]) for k in range(step * batch_size, (step + 1) * batch_size)] for step in range(start_step, steps)
+        [(k, order[k]) for k in (step * batch_size + place for place in places)] for step in range(start_step, steps)
     )
     crops = _TrainingCrops(dataset, segmentation, hflip_prob, seed, epoch)
     # Labels travel from workers as bytes.
@@ -106,17 +110,18 @@ def segmentation_evaluation_batches(
     batch_size: int,
     workers: int = 0,
     multiple: int = PAD_MULTIPLE_PX,
+    only: slice = slice(None),
 ) -> Iterator[SegmentationEvaluationBatch]:
     """Yield each image exactly once, only images of one size at the network in a batch, the largest first.
 
-    `indices` says which images they are. An image's input does not depend on the batch size; its sides are rounded up
-    to a `multiple`, 1 for networks that cut windows out of it.
+    With `only` some of the batches. `indices` says which images they are. An image's input does not depend on the batch
+    size; its sides are rounded up to a `multiple`, 1 for networks that cut windows out of it.
 
     Raises:
         DataError: an image or its labels cannot be read; the message names the file.
     """
     sizes = [network_size(dataset.size(k), segmentation, multiple) for k in range(len(dataset))]
-    groups = evaluation_groups(sizes, batch_size)
+    groups = evaluation_groups(sizes, batch_size)[only]
     positions = ([(index, index) for index in group] for group in groups)
     return read_batches(_TestImages(dataset, segmentation, multiple), positions, _stack_images, workers)
 

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dit_bench.models import shares
 from dit_bench.models.detectors.anchors import AnchorGrid
 from dit_bench.models.detectors.boxes import decode_deltas
 from dit_bench.models.detectors.dense_head import STRIDES, DenseDetector, DenseOutputs, DenseTargets
-from dit_bench.models.detectors.losses import focal_loss_sum, giou_loss, mean_over_processes
+from dit_bench.models.detectors.losses import focal_loss_sum, giou_loss
 from dit_bench.models.detectors.matching import match_atss
 
 BOX_WEIGHT = 2.0
@@ -41,7 +42,7 @@ class ATSS(DenseDetector):
     def losses_of(self, outputs: DenseOutputs, targets: DenseTargets) -> dict[str, Tensor]:
         """`classification`, `box` and `centerness`; boxes count in proportion to their anchors' centerness."""
         assert outputs.centerness is not None
-        num_positive = mean_over_processes(targets.num_positive).clamp(min=1)
+        num_positive = shares.total(targets.num_positive).clamp(min=1)
         logits = outputs.logits[targets.considered]
         focal = focal_loss_sum(logits, targets.by_class(self.num_classes)[targets.considered])
         centerness = centerness_targets(targets.anchors, targets.boxes)
@@ -52,7 +53,7 @@ class ATSS(DenseDetector):
         )
         return {
             "classification": focal / num_positive,
-            "box": BOX_WEIGHT * distance / mean_over_processes(centerness.sum()).clamp(min=1),
+            "box": BOX_WEIGHT * distance / shares.total(centerness.sum()).clamp(min=1),
             "centerness": cross_entropy / num_positive,
         }
 

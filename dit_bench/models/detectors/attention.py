@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dit_bench.models.whole_batch import attend
+
 
 class MultiheadAttention(nn.Module):
     """Attention of `num_heads` heads between sequences of one width (Vaswani et al., arXiv 1706.03762, §3.2.2)."""
@@ -35,12 +37,7 @@ class MultiheadAttention(nn.Module):
             functional.linear(tokens, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for tokens, weight, bias in zip((queries, keys, values), weights, biases, strict=True)
         )
-        mixed = functional.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=None if key_mask is None else key_mask[:, None, None, :],
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        mask = None if key_mask is None else key_mask[:, None, None, :]
+        mixed = attend(query, key, value, mask, self.dropout if self.training else 0.0)
         # By function like the other three: counters of layers see all projections or, as with torch's class, none.
         return functional.linear(mixed.transpose(1, 2).flatten(2), self.out_proj.weight, self.out_proj.bias)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dit_bench.cost.formulas import Grid
+from dit_bench.models import shares
 from dit_bench.models.detectors.boxes import decode_deltas
 from dit_bench.models.detectors.structures import Detections
 from dit_bench.models.detectors.suppression import keep_best
@@ -79,7 +80,8 @@ def positive_deltas(predictions: BoxPredictions, labels: Tensor) -> Tensor:
 
 def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy of logits `(n, K + 1)` with labels `(n,)`, over all sampled regions of the batch."""
-    return functional.cross_entropy(logits.float(), labels, reduction="sum") / max(labels.shape[0], 1)
+    count = shares.total_count(labels.shape[0])
+    return functional.cross_entropy(logits.float(), labels, reduction="sum") / max(count, 1)
 
 
 def refined_boxes(

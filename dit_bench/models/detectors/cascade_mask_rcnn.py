@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dit_bench.cost.formulas import Grid
+from dit_bench.models import shares
 from dit_bench.models.detectors.box_head import (
     BOX_SIDE,
     BoxHead,
@@ -70,9 +71,10 @@ class CascadeMaskRCNN(TwoStageDetector):
             predictions: BoxPredictions = self.box_heads[number](pool_regions(levels, batch.boxes, BOX_SIDE))
             boxes = decode_deltas(positive_deltas(predictions, batch.labels), torch.cat(batch.positives), stage.stds)
             masks = self.mask_heads[number](pool_regions(levels, batch.positives, POOLED_SIDE))
+            num_regions = max(shares.total_count(len(batch)), 1)
             terms = {
                 "classification": classification_loss(predictions.logits, batch.labels),
-                "box": BOX_LOSS_WEIGHT * giou_loss(boxes, batch.target_boxes).sum() / max(len(batch), 1),
+                "box": BOX_LOSS_WEIGHT * giou_loss(boxes, batch.target_boxes).sum() / num_regions,
                 "mask": mask_loss(masks, batch, objects),
             }
             losses |= {f"stage{number + 1}.{name}": stage.weight * term for name, term in terms.items()}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dit_bench.models import shares
 from dit_bench.models.detectors.anchors import AnchorGrid
 from dit_bench.models.detectors.boxes import paired_iou
 from dit_bench.models.detectors.dense_head import STRIDES, DenseDetector, DenseOutputs, DenseTargets
 from dit_bench.models.detectors.losses import (
     distribution_focal_loss,
     giou_loss,
-    mean_over_processes,
     quality_focal_loss,
 )
 from dit_bench.models.detectors.matching import match_atss
@@ -57,13 +57,13 @@ class GFL(DenseDetector):
         soft_targets = targets.by_class(self.num_classes, quality)[targets.considered]
         focal = quality_focal_loss(outputs.logits[targets.considered], soft_targets)
         weights = outputs.logits.detach()[targets.positive].amax(dim=1).sigmoid()
-        sum_of_weights = mean_over_processes(weights.sum()).clamp(min=1)
+        sum_of_weights = shares.total(weights.sum()).clamp(min=1)
         by_side = distribution_focal_loss(
             code.reshape(-1, LAST_BIN + 1), distance_targets(targets.anchors, targets.boxes).flatten()
         )
         by_box = by_side.view(-1, 4).mean(dim=1)
         return {
-            "classification": focal / mean_over_processes(targets.num_positive).clamp(min=1),
+            "classification": focal / shares.total(targets.num_positive).clamp(min=1),
             "box": BOX_WEIGHT * (giou_loss(boxes, targets.boxes) * weights).sum() / sum_of_weights,
             "distribution": DISTRIBUTION_WEIGHT * (by_box * weights).sum() / sum_of_weights,
         }

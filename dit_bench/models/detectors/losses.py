@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss, sigmoid_focal_loss
 
@@ -51,13 +51,3 @@ def distribution_focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
     log_probabilities = functional.log_softmax(logits, dim=1)
     pairs = log_probabilities.gather(1, torch.stack([left, left + 1], dim=1))
     return -((1 - of_right) * pairs[:, 0] + of_right * pairs[:, 1])
-
-
-def mean_over_processes(value: Tensor) -> Tensor:
-    """A normaliser averaged over all processes of a distributed run; the value itself where there is one process."""
-    value = value.detach()
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return value
-    total = value.clone()
-    distributed.all_reduce(total)
-    return total / distributed.get_world_size()

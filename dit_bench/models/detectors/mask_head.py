@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import roi_align
 
+from dit_bench.models import shares
 from dit_bench.models.detectors.roi_training import TrainingBatch
 from dit_bench.models.detectors.structures import Objects
 
@@ -64,7 +65,7 @@ def mask_loss(logits: Tensor, batch: TrainingBatch, objects: list[Objects]) -> T
         labels.append(sampled.labels[: sampled.objects.shape[0]])
     chosen = mask_logits_of(logits, torch.cat(labels)).float()
     total = functional.binary_cross_entropy_with_logits(chosen, torch.cat(targets), reduction="sum")
-    return total / max(chosen.numel(), 1)
+    return total / max(shares.total_count(chosen.numel()), 1)
 
 
 def mask_logits_of(logits: Tensor, labels: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dit_bench.cost.formulas import Grid
+from dit_bench.models import shares
 from dit_bench.models.detectors.box_head import (
     BOX_SIDE,
     BoxHead,
@@ -45,7 +46,7 @@ class MaskRCNN(TwoStageDetector):
         masks = self.mask_head(pool_regions(levels, batch.positives, POOLED_SIDE))
         return {
             "classification": classification_loss(predictions.logits, batch.labels),
-            "box": smooth_l1(deltas, targets).sum() / max(len(batch), 1),
+            "box": smooth_l1(deltas, targets).sum() / max(shares.total_count(len(batch)), 1),
             "mask": mask_loss(masks, batch, objects),
         }
 

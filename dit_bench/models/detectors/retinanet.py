@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dit_bench.models import shares
 from dit_bench.models.detectors.anchors import AnchorGrid
 from dit_bench.models.detectors.boxes import decode_deltas, encode_deltas
 from dit_bench.models.detectors.dense_head import STRIDES, DenseDetector, DenseOutputs, DenseTargets
@@ -38,4 +39,5 @@ class RetinaNet(DenseDetector):
         logits = outputs.logits[targets.considered]
         focal = focal_loss_sum(logits, targets.by_class(self.num_classes)[targets.considered])
         distance = smooth_l1(outputs.code[targets.positive], encode_deltas(targets.boxes, targets.anchors), beta=0.0)
-        return {"classification": focal / targets.num_positive, "box": distance.sum() / targets.num_positive}
+        num_positive = shares.total(targets.num_positive)
+        return {"classification": focal / num_positive, "box": distance.sum() / num_positive}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dit_bench.models.detectors.matching import match_by_iou
-from dit_bench.models.detectors.sampling import sample
+from dit_bench.models.detectors.sampling import sample_images
 from dit_bench.models.detectors.structures import Objects
 
 POSITIVE_FRACTION = 0.25
@@ -37,27 +38,44 @@ class SampledRegions:
 
 @torch.no_grad()
 def sample_regions(
-    proposals: Tensor, objects: Objects, *, num_classes: int, iou: float, low_quality: bool, count: int
-) -> SampledRegions:
-    """Match an image's proposals `(n, 4)` and the objects' own boxes with the objects and sample `count` of them.
+    proposals: Sequence[Tensor],
+    objects: Sequence[Objects],
+    *,
+    num_classes: int,
+    iou: float,
+    low_quality: bool,
+    count: int,
+) -> list[SampledRegions]:
+    """Match each image's proposals `(n, 4)` and the objects' own boxes with the objects and sample `count` of them.
 
     A proposal matches its best object from `iou` on and is background below; `low_quality` gives every object its best
     proposals besides (see `match_by_iou`). The objects' boxes join the proposals after the matching.
     """
-    boxes, num_objects = objects.boxes.float(), objects.boxes.shape[0]
-    matches = match_by_iou(boxes, proposals, positive=iou, negative=iou, min_positive=iou, low_quality=low_quality)
-    candidates = torch.cat([boxes, proposals])
-    matches = torch.cat([torch.arange(num_objects, device=matches.device), matches])
-    positives, negatives = sample(matches, count=count, positive_fraction=POSITIVE_FRACTION)
-    chosen = torch.cat([positives, negatives])
-    matched = matches[positives]
+    matches = []
+    for of_image, known in zip(proposals, objects, strict=True):
+        found = match_by_iou(
+            known.boxes.float(), of_image, positive=iou, negative=iou, min_positive=iou, low_quality=low_quality
+        )
+        matches.append(torch.cat([torch.arange(known.boxes.shape[0], device=found.device), found]))
+    drawn = sample_images(matches, count=count, positive_fraction=POSITIVE_FRACTION)
+    return [
+        _regions(torch.cat([known.boxes.float(), of_image]), known, of_matches, *chosen, num_classes)
+        for of_image, known, of_matches, chosen in zip(proposals, objects, matches, drawn, strict=True)
+    ]
+
+
+def _regions(
+    candidates: Tensor, objects: Objects, matches: Tensor, positives: Tensor, negatives: Tensor, num_classes: int
+) -> SampledRegions:
+    """The regions of one image with these numbers, of the candidates `(n, 4)` with their matches `(n,)`."""
+    chosen, matched = torch.cat([positives, negatives]), matches[positives]
     background = objects.labels.new_full(negatives.shape, num_classes)
     return SampledRegions(
         boxes=candidates[chosen],
         labels=torch.cat([objects.labels[matched], background]),
         objects=matched,
-        target_boxes=boxes[matched],
-        are_annotated=chosen < num_objects,
+        target_boxes=objects.boxes.float()[matched],
+        are_annotated=chosen < objects.boxes.shape[0],
     )
 
 

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dit_bench.cost.formulas import Grid
+from dit_bench.models import shares
 from dit_bench.models.detectors.anchors import AnchorGrid, inside
 from dit_bench.models.detectors.boxes import decode_deltas, encode_deltas
 from dit_bench.models.detectors.losses import smooth_l1
 from dit_bench.models.detectors.matching import match_by_iou
-from dit_bench.models.detectors.sampling import sample
+from dit_bench.models.detectors.sampling import sample_images
 from dit_bench.models.detectors.structures import Objects
 from dit_bench.models.detectors.suppression import keep_best
 
@@ -83,9 +84,9 @@ class RegionProposals(nn.Module):
         logits, deltas = torch.cat(scored.logits, dim=1).float(), torch.cat(scored.deltas, dim=1).float()
         # Sums over no element at all keep the graph whole where nothing is sampled.
         objectness, boxes, num_samples = logits[:, :0].sum(), deltas[:, :0].sum(), 0
-        for image, (size, of_image) in enumerate(zip(sizes, objects, strict=True)):
-            learning = self._learning(anchors, size).nonzero().flatten()
-            matches = match_by_iou(
+        learners = [self._learning(anchors, size).nonzero().flatten() for size in sizes]
+        matched = [
+            match_by_iou(
                 of_image.boxes,
                 anchors[learning],
                 positive=POSITIVE_IOU,
@@ -93,7 +94,11 @@ class RegionProposals(nn.Module):
                 min_positive=NEGATIVE_IOU,
                 low_quality=True,
             )
-            positives, negatives = sample(matches, count=SAMPLES_PER_IMAGE, positive_fraction=POSITIVE_FRACTION)
+            for learning, of_image in zip(learners, objects, strict=True)
+        ]
+        drawn = sample_images(matched, count=SAMPLES_PER_IMAGE, positive_fraction=POSITIVE_FRACTION)
+        for image, of_image in enumerate(objects):
+            learning, matches, (positives, negatives) = learners[image], matched[image], drawn[image]
             sampled = logits[image, learning[torch.cat([positives, negatives])]]
             targets = torch.cat(
                 [torch.ones_like(sampled[: len(positives)]), torch.zeros_like(sampled[len(positives) :])]
@@ -103,7 +108,8 @@ class RegionProposals(nn.Module):
             wanted = encode_deltas(of_image.boxes[matches[positives]], anchors[chosen])
             boxes = boxes + smooth_l1(deltas[image, chosen], wanted, self.beta).sum()
             num_samples += sampled.shape[0]
-        return {"rpn.classification": objectness / max(num_samples, 1), "rpn.box": boxes / max(num_samples, 1)}
+        num_samples = max(shares.total_count(num_samples), 1)
+        return {"rpn.classification": objectness / num_samples, "rpn.box": boxes / num_samples}
 
     def _learning(self, anchors: Tensor, size: Grid) -> Tensor:
         """Which anchors `(n, 4)` may learn from an image of (height, width): not those of the batch's padding."""

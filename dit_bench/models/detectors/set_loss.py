@@ -15,8 +15,9 @@ from torch.nn import functional
 from torchvision.ops import generalized_box_iou
 
 from dit_bench.cost.formulas import Grid
+from dit_bench.models import shares
 from dit_bench.models.detectors.hungarian import assign
-from dit_bench.models.detectors.losses import focal_loss_sum, giou_loss, mean_over_processes
+from dit_bench.models.detectors.losses import focal_loss_sum, giou_loss
 from dit_bench.models.detectors.relative_boxes import image_scales
 from dit_bench.models.detectors.structures import Objects
 
@@ -82,14 +83,14 @@ class SoftmaxClassTerm:
         weights[background] = self.background_weight
         targets = labels.where(labels != NO_OBJECT, labels.new_tensor(background))
         total = functional.cross_entropy(logits, targets, weights, reduction="sum")
-        return total / mean_over_processes(weights[targets].sum())
+        return total / shares.total(weights[targets].sum())
 
 
 class SetLoss:
     """Classification, L1 and generalised IoU with the same weights in the matching and in the loss.
 
     L1 is taken between `coordinates` of the boxes x1, y1, x2, y2 relative to the image. Both box terms are sums over
-    the matched predictions, over their number in the batch (averaged over processes, at least 1).
+    the matched predictions, over their number in the batch (at least 1).
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class SetLoss:
         )
         # Every layer has as many matches.
         num_matched = sum(len(chosen) for chosen, _ in pairs[: len(objects)])
-        num_positives = mean_over_processes(scales.new_tensor(float(num_matched))).clamp(min=1)
+        num_positives = shares.total(scales.new_tensor(float(num_matched))).clamp(min=1)
         terms: dict[str, Tensor] = {}
         for number, layer in enumerate(layers):
             of_layer = pairs[number * len(objects) : (number + 1) * len(objects)]

@@ -92,17 +92,14 @@ class TwoStageDetector(Detector):
     ) -> TrainingBatch:
         """Regions that a stage learns from, sampled from each image's proposals `(n, 4)` and objects."""
         return TrainingBatch(
-            [
-                sample_regions(
-                    of_image,
-                    known,
-                    num_classes=self.num_classes,
-                    iou=iou,
-                    low_quality=low_quality,
-                    count=self.regions_per_image,
-                )
-                for of_image, known in zip(proposals, objects, strict=True)
-            ]
+            sample_regions(
+                proposals,
+                objects,
+                num_classes=self.num_classes,
+                iou=iou,
+                low_quality=low_quality,
+                count=self.regions_per_image,
+            )
         )
 
     def _found(

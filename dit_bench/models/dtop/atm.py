@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from dit_bench.cost.formulas import attention_macs
 from dit_bench.models.detectors.post_norm import AttentionSublayer, FeedForwardSublayer
 from dit_bench.models.dit.masked import split_heads
 from dit_bench.models.dtop.layout import RaggedLayout
+from dit_bench.models.whole_batch import attend
 
 DROPOUT = 0.1
 
@@ -86,7 +86,7 @@ class MaskAttention(nn.Module):
         present = None if key_mask is None else key_mask[:, None, None, :]
         if not with_masks:
             dropout = self.dropout.p if self.training else 0.0
-            mixed = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=present, dropout_p=dropout)
+            mixed = attend(queries, keys, values, present, dropout)
             return mixed.transpose(1, 2).flatten(2), None
         logits = queries @ keys.transpose(-2, -1) * self.scale
         visible = logits if present is None else logits.masked_fill(~present, -torch.inf)

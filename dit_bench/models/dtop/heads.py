@@ -12,6 +12,7 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dit_bench.models import shares
 from dit_bench.models.dtop.atm import AtmDecoder, TokenProjection, initialise_linear_layers
 from dit_bench.models.dtop.layout import RaggedLayout
 
@@ -60,8 +61,9 @@ class FcnHead(TokenHead):
     def forward(self, tokens: Tensor, layout: RaggedLayout) -> HeadOutput:
         """See `TokenHead`; in training the batch's statistics are those of the tokens given."""
         hidden = self.reduce(tokens)
-        # One token has no variance; none has no mean either.
-        hidden = self.norm(hidden) if len(tokens) > 1 or not self.training else self._with_running_statistics(hidden)
+        # One token has no variance; none has no mean either. But other shares of the batch may have tokens.
+        normalised = len(tokens) > 1 or not self.training or shares.current() is not None
+        hidden = self.norm(hidden) if normalised else self._with_running_statistics(hidden)
         return HeadOutput(self.classify(functional.relu(hidden)).float())
 
     def _with_running_statistics(self, hidden: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
-from dit_bench.models.detectors.losses import mean_over_processes
+from dit_bench.models import shares
 
 IGNORED = 255
 AUXILIARY_FCN_WEIGHT = 0.4
@@ -26,8 +26,9 @@ def pixel_cross_entropy(logits: Tensor, labels: Tensor, *, average_ignored: bool
     """
     logits = functional.interpolate(logits.float(), size=labels.shape[1:], mode="bilinear", align_corners=False)
     total = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
-    pixels = labels.numel() if average_ignored else (labels != IGNORED).sum().clamp(min=1)
-    return total / pixels
+    if average_ignored:
+        return total / shares.total_count(labels.numel())
+    return total / shares.total((labels != IGNORED).sum()).clamp(min=1)
 
 
 def mask_set_loss(
@@ -44,9 +45,9 @@ def mask_set_loss(
     num_masks = torch.as_tensor(float(len(images)), device=labels.device)
     loss = CLASS_WEIGHT * _class_loss(class_logits.float(), present)
     if len(images) == 0:
-        mean_over_processes(num_masks)  # every process takes part, whatever it holds
+        shares.total(num_masks)  # every share of the batch takes part, whatever it holds
         return loss + 0.0 * mask_logits.sum()
-    num_masks = mean_over_processes(num_masks).clamp(min=1)
+    num_masks = shares.total(num_masks).clamp(min=1)
     logits = mask_logits.float()[images, classes].unsqueeze(1)
     logits = functional.interpolate(logits, size=labels.shape[1:], mode="bilinear", align_corners=False).flatten(1)
     targets = (labels[images] == classes[:, None, None]).flatten(1).float()
@@ -70,7 +71,11 @@ def _class_loss(logits: Tensor, present: Tensor) -> Tensor:
     targets = torch.where(present, own.long(), ways - 1)
     weights = logits.new_ones(ways)
     weights[-1] = NO_OBJECT_WEIGHT
-    return functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), weight=weights)
+    logits, targets = logits.flatten(0, 1), targets.flatten()
+    if shares.current() is None:
+        return functional.cross_entropy(logits, targets, weight=weights)
+    total = functional.cross_entropy(logits, targets, weight=weights, reduction="sum")
+    return total / shares.total(weights[targets].sum())
 
 
 def _focal(logits: Tensor, targets: Tensor, counted: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ import torch
 from timm.layers import Attention
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
-from torch.nn import functional
 
 from dit_bench.cost.formulas import attention_macs
 from dit_bench.models.dtop.layout import RaggedLayout
+from dit_bench.models.whole_batch import attend
 
 
 def run_block(block: Block, tokens: Tensor, layout: RaggedLayout) -> Tensor:
@@ -58,7 +58,7 @@ def _by_head(projected: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, key_mask: Tensor | None, dropout: float) -> Tensor:
     """`(A, n, C)` from `(A, heads, n, C / heads)` each."""
-    mixed = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=key_mask, dropout_p=dropout)
+    mixed = attend(queries, keys, values, key_mask, dropout)
     return mixed.transpose(1, 2).flatten(2)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dit_bench.cost.formulas import Grid
+from dit_bench.models import shares
 from dit_bench.models.pyramid.head import PyramidHead
 
 IGNORED = 255
@@ -39,4 +40,4 @@ class Segmenter(PyramidHead):
         size = (labels.shape[1], labels.shape[2])
         scores = functional.interpolate(self.logits(maps).float(), size=size, mode="bilinear", align_corners=False)
         total = functional.cross_entropy(scores, labels, ignore_index=IGNORED, reduction="sum")
-        return total / (labels != IGNORED).sum().clamp(min=1)
+        return total / shares.total((labels != IGNORED).sum()).clamp(min=1)

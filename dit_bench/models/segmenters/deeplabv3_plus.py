@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dit_bench.errors import UsageError
+from dit_bench.models import shares
 from dit_bench.models.pyramid.backbones import STRIDES
 from dit_bench.models.segmenters.base import Segmenter
 from dit_bench.models.segmenters.layers import classifier, conv_norm_relu, separable_conv
@@ -35,7 +36,8 @@ class AtrousPyramid(nn.Module):
 
     def forward(self, cells: Tensor) -> Tensor:
         """`(B, C, h, w)` → `(B, channels, h, w)`. Raises UsageError for a training batch of one image."""
-        if self.training and len(cells) == 1 and not isinstance(self.whole[1], nn.SyncBatchNorm):
+        alone = self.training and shares.total_count(len(cells)) == 1
+        if alone and not isinstance(self.whole[1], nn.SyncBatchNorm):
             raise UsageError(
                 "DeepLabV3+ normalises one value per image over the batch, and this training batch is one image",
                 remedy="set optimiser.batch_size to 2 or more",

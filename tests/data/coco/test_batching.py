@@ -1,4 +1,5 @@
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -165,7 +166,7 @@ def test_missing_masks_stop_before_the_epoch(train, monkeypatch):
         raise DataError("objects have no mask")
 
     monkeypatch.setattr(train, "check_masks", check)
-    options = {"batch_size": 4, "seed": 0, "epoch": 0}
+    options: dict[str, Any] = {"batch_size": 4, "seed": 0, "epoch": 0}
     with pytest.raises(DataError, match="no mask"):
         detection_training_batches(train, DATA, DETECTION, 0.5, masks=True, **options)
     detection_training_batches(train, DATA, DETECTION, 0.5, masks=False, **options)

@@ -1,4 +1,5 @@
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,8 +40,8 @@ def scenes(tmp_path):
 
 
 def epoch(dataset, data=DATA, hflip_prob=0.5, **options):
-    options = {"batch_size": 4, "seed": 3, "epoch": 2} | options
-    return list(segmentation_training_batches(dataset, data, OPTIONS, hflip_prob, **options))
+    every: dict[str, Any] = {"batch_size": 4, "seed": 3, "epoch": 2} | options
+    return list(segmentation_training_batches(dataset, data, OPTIONS, hflip_prob, **every))
 
 
 def assert_same(a, b):
@@ -135,7 +136,7 @@ def test_a_batch_larger_than_the_data_set_is_refused(train):
 
 def test_digits_are_never_mirrored(scenes):
     data = DataSettings(val_images=6, image_size_px=64)
-    options = {"batch_size": 3, "seed": 0, "epoch": 0}
+    options: dict[str, Any] = {"batch_size": 3, "seed": 0, "epoch": 0}
     with pytest.raises(UsageError, match=r"augment\.hflip_prob=0\.5 is for photographs"):
         segmentation_training_batches(scenes, data, OPTIONS, 0.5, **options)
     assert len(epoch(scenes, data, 0.0, batch_size=3)) == 2

@@ -18,6 +18,7 @@ from dit_bench.models.detectors.gfl import GFL, distance_targets
 from dit_bench.models.detectors.matching import match_atss, match_by_iou
 from dit_bench.models.detectors.retinanet import RetinaNet
 from dit_bench.models.detectors.structures import Objects, PaddedImages
+from dit_bench.models.shares import Share, computing
 
 DETECTORS: list[type[DenseDetector]] = [RetinaNet, ATSS, GFL]
 WIDTHS = [4, 6, 8, 10]
@@ -211,17 +212,17 @@ def test_autocast_changes_losses_little(kind: type[DenseDetector]) -> None:
         torch.testing.assert_close(rounded[name], term, rtol=0.03, atol=0)
 
 
-@pytest.mark.parametrize("kind", [ATSS, GFL])
-def test_normalisers_are_averaged_over_processes(kind: type[DenseDetector], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With another process that has three times as many positives, or weight, all terms halve."""
+@pytest.mark.parametrize("kind", DETECTORS)
+def test_normalisers_are_those_of_the_whole_batch(kind: type[DenseDetector]) -> None:
+    """Where the rest of the batch has three times as many positives, or weight, a quarter of each term is ours."""
     detector, maps, images = make_case(kind)
     nn.init.constant_(detector.class_output.bias, 0.0)  # type: ignore[arg-type]
     alone = detector.losses(maps, images, make_objects())
-    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
-    monkeypatch.setattr("torch.distributed.get_world_size", lambda: 2)
-    monkeypatch.setattr("torch.distributed.all_reduce", lambda value: value.mul_(4))
-    for name, term in detector.losses(maps, images, make_objects()).items():
-        torch.testing.assert_close(term, alone[name] / 2)
+    share = Share(torch.arange(2), 8, lambda value: 4 * value)
+    with computing(share):
+        shared = detector.losses(maps, images, make_objects())
+    for name, term in shared.items():
+        torch.testing.assert_close(term, alone[name] / 4)
 
 
 def test_cross_entropy_of_torch_is_distribution_focal_loss_on_whole_bins() -> None:

@@ -14,7 +14,6 @@ from dit_bench.models.detectors.losses import (
     distribution_focal_loss,
     focal_loss_sum,
     giou_loss,
-    mean_over_processes,
     quality_focal_loss,
     smooth_l1,
 )
@@ -102,9 +101,3 @@ def test_nothing_and_half_precision() -> None:
     half = torch.ones(2, 3, dtype=torch.bfloat16)
     results = [focal_loss_sum(half, half), quality_focal_loss(half, half), smooth_l1(half, half)]
     assert all(result.dtype == torch.float32 for result in results)
-
-
-def test_a_normaliser_of_one_process_is_its_own_mean() -> None:
-    value = torch.tensor(3.0, requires_grad=True)
-    assert mean_over_processes(value).item() == 3
-    assert not mean_over_processes(value).requires_grad

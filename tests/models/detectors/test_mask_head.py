@@ -67,10 +67,7 @@ def batch_and_logits(labels: list[int], num_classes: int) -> tuple[TrainingBatch
     objects = Objects(boxes, torch.tensor(labels, dtype=torch.int64), torch.rand(len(labels), 64, 64) > 0.5)
     empty = Objects(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 64, 64, dtype=torch.bool))
     far = torch.tensor([[50.0, 50.0, 60.0, 60.0]])
-    regions = [
-        sample_regions(far, known, num_classes=num_classes, iou=0.5, low_quality=False, count=8)
-        for known in (empty, objects)
-    ]
+    regions = sample_regions([far, far], [empty, objects], num_classes=num_classes, iou=0.5, low_quality=False, count=8)
     logits = torch.randn(len(labels), num_classes, 28, 28, requires_grad=True)
     return TrainingBatch(regions), [empty, objects], logits
 

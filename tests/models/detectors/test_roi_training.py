@@ -16,7 +16,8 @@ NO_OBJECTS = Objects(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
 def sampled(
     proposals: Tensor, objects: Objects = OBJECTS, *, iou: float = 0.5, low_quality: bool = False, count: int = 512
 ) -> SampledRegions:
-    return sample_regions(proposals, objects, num_classes=K, iou=iou, low_quality=low_quality, count=count)
+    (regions,) = sample_regions([proposals], [objects], num_classes=K, iou=iou, low_quality=low_quality, count=count)
+    return regions
 
 
 def test_regions_of_objects_come_first_with_class_box_and_number() -> None:
