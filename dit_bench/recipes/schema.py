@@ -9,6 +9,7 @@ from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_v
 from dit_bench.recipes.metrics import MetricName
 from dit_bench.recipes.partial import PartialSettings
 from dit_bench.recipes.strict import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Strict
+from dit_bench.recipes.tolerances import NOTHING_CHANGED, Check
 
 ProfileName = Literal["smoke", "mini", "paper"]
 PROFILES: tuple[str, ...] = get_args(ProfileName)
@@ -125,6 +126,7 @@ class Profile(Strict):
 
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = None
     settings: PartialSettings = NOTHING_GIVEN
+    check: Check = NOTHING_CHANGED
 
     @model_validator(mode="after")
     def _each_seed_once(self) -> Profile:
@@ -179,6 +181,8 @@ class Row(Strict):
     """The row that this one is measured against, where it is another than the table's."""
     settings: PartialSettings = NOTHING_GIVEN
     profiles: RowProfiles = RowProfiles()
+    check: Check = NOTHING_CHANGED
+    """What `dit-bench check` lets this row's figures move by, where it is not what holds for all rows."""
     only_in: Annotated[list[ProfileName], Field(min_length=1)] | None = None
     """Profiles that have this row; all of them if None."""
     not_run: Text | None = None
@@ -229,6 +233,8 @@ class Layered(Strict):
     include: Text | None = None
     common: PartialSettings = NOTHING_GIVEN
     profiles: Profiles = Profiles()
+    check: Check = NOTHING_CHANGED
+    """Tolerances of `dit-bench check`; they decide nothing about a run and are no part of its identity."""
 
 
 class Fragment(Layered):
