@@ -8,30 +8,36 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from typing import Any
 
 import click
 
 from dit_bench import __version__
+from dit_bench.cli import several
 from dit_bench.cli.console import say, say_error
 from dit_bench.cli.options import debug_option
-from dit_bench.errors import BenchError, DataError, InterruptedRunError, UsageError
+from dit_bench.errors import BenchError, DataError, InterruptedRunError, UsageError, exhausted_memory
 
 # Verb: module, and the line that the overview shows without importing it.
 VERBS = {
-    "list": ("list", "Recipes, or finished runs."),
-    "show": ("show", "A recipe fully resolved, with the origin of every value."),
+    "list": ("list", "Recipes, finished runs, or plug-ins."),
+    "show": ("show", "A recipe fully resolved; all about a run; what stands behind a table's cell."),
+    "diff": ("diff", "In what two runs differ, down to single images."),
     "train": ("train", "Train and evaluate rows of a recipe."),
     "eval": ("evaluate", "Accuracy, executed MACs, kept ratios and latency of trained rows."),
     "flops": ("flops", "Multiply-accumulates of rows, closed form and executed."),
     "bench": ("bench", "Latency and throughput: real beside ideal speed-up."),
     "ablate": ("ablate", "Run all rows of a recipe and print the paper's table beside ours."),
+    "check": ("check", "Finished runs, counts and speed against committed baselines, for CI."),
     "plot": ("plot", "Routing of a picture, skipped tokens of a data set, accuracy against MACs."),
     "export": ("export", "The embedded digit scenes as files in ImageNet, COCO or ADE20K layout."),
     "completion": ("completion", "The script for shell completion."),
 }
 PROGRAM = "dit-bench"
 INTERNAL_ERROR = 5
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Errors of the operating system that can only come from writing."""
 
 
 class ReaderLeftError(Exception):
@@ -55,6 +61,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb; an unknown one is refused with the nearest right name."""
+        if args and args[0] in VERBS and args[0] not in several.VERBS and several.count() > 1:
+            raise UsageError(f"{args[0]} runs in one process, not in {several.count()}", remedy="leave out torchrun")
         if args and args[0] not in VERBS and not args[0].startswith("-"):
             from dit_bench.recipes.suggest import did_you_mean
 
@@ -95,6 +103,21 @@ def command() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code of the process; never raises but for shell completion."""
+    if several.count() == 1:
+        return _main(arguments)
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        nullcontext() if several.is_main() else redirect_stdout(nowhere),
+    ):
+        code = _main(arguments)
+    if code == 0:
+        from dit_bench.engine.distributed import leave
+
+        leave()
+    return code
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     debug = "--debug" in (sys.argv[1:] if arguments is None else arguments)
     try:
         result = command.main(None if arguments is None else list(arguments), prog_name=PROGRAM, standalone_mode=False)
@@ -120,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _forget_output()
         return 0
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in UNWRITABLE:
             return _internal(error, debug)
         say_error(f"{error.filename or 'output'}: cannot be written: {error.strerror} — free some space")
         _forget_output()
@@ -130,8 +153,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _internal(error: Exception, debug: bool) -> int:
+    from dit_bench.plugins import blamed
+
     if debug:
         traceback.print_exception(error)
+    if (exhausted := exhausted_memory(error)) is not None:
+        say_error(str(exhausted))
+        return exhausted.exit_code
+    if (of_package := blamed(error)) is not None:
+        say_error(str(of_package))
+        return of_package.exit_code
     remedy = "" if debug else "; --debug shows where"
     say_error(f"internal: {type(error).__name__}: {error} — this is a defect of dit-bench{remedy}")
     return INTERNAL_ERROR

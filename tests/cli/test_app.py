@@ -85,7 +85,7 @@ def test_typos_are_refused_before_torch_is_imported(verb: str) -> None:
         (["show", "dit/table6", "--profile", "mimi"], "unknown profile 'mimi' — did you mean 'mini'?"),
         (["show", "dit/table6", "routing.variant=fuly"], "did you mean 'fully'?"),
         (["show", "dit/table6", "--seed", "-1"], "Invalid value for '--seed'"),
-        (["show"], "Missing argument 'RECIPE'. — see 'dit-bench show --help'"),
+        (["show"], "Missing argument 'RECIPE|RUN|TABLE'. — see 'dit-bench show --help'"),
         (["train", "dit/table6", "--rwo", "x"], "No such option '--rwo'"),
         (["train", "dit/table6", "--threads", "0"], "Invalid value for '--threads'"),
         (["completion", "tcsh"], "'tcsh' is not one of"),
