@@ -170,8 +170,9 @@ def test_missing_masks_stop_before_the_epoch(train, monkeypatch):
     with pytest.raises(DataError, match="no mask"):
         detection_training_batches(train, DATA, DETECTION, 0.5, masks=True, **options)
     detection_training_batches(train, DATA, DETECTION, 0.5, masks=False, **options)
+    options["batch_size"] = 20
     with pytest.raises(UsageError, match=r"batch_size=20"):
-        detection_training_batches(train, DATA, DETECTION, 0.5, masks=False, **options | {"batch_size": 20})
+        detection_training_batches(train, DATA, DETECTION, 0.5, masks=False, **options)
 
 
 # evaluation
