@@ -45,6 +45,22 @@ def test_success_is_0_with_one_json_document(server: ForkServer, finished: Path,
     assert "error" not in ended.err
 
 
+def test_a_regression_is_1_and_its_document_stays_whole(server: ForkServer, finished: Path) -> None:
+    update = ("check", "--update", *SELECTION, "--counted", "--reason", "first", "--file", "counts.json")
+    assert server.run(update, finished).code == 0
+    check = ("check", "counts.json", "--json")
+    assert server.run(check, finished).code == 0
+    baseline = json.loads((finished / "counts.json").read_text())
+    figures = next(iter(baseline["rows"].values()))["figures"]
+    figures["params_total"] += 1
+    (finished / "counts.json").write_text(json.dumps(baseline))
+    ended = server.run(check, finished)
+    assert ended.code == 1
+    (checked,) = json.loads(ended.out)["baselines"]
+    assert [line["verdict"] for line in checked["figures"] if line["fails"]] == ["changed"]
+    assert "params_total" in ended.err
+
+
 @pytest.mark.parametrize(
     ("command", "code", "said"),
     [
