@@ -77,6 +77,7 @@ records_option = click.option(
 @click.option("--per-class", is_flag=True, help="Also print a table of the classes.")
 @records_option
 @click.option("--force", is_flag=True, help="Replace the file of --records if it exists.")
+@click.option("--lenient", is_flag=True, help="Count images that cannot be read as wrong, instead of stopping.")
 @runtime_options
 @store_option
 @json_option
@@ -89,6 +90,7 @@ def command(
     per_class: bool,
     records_file: Path | None,
     force: bool,
+    lenient: bool,
     runtime: RuntimeSettings,
     store: RunStore,
     as_json: bool,
@@ -108,7 +110,8 @@ def command(
 
     task = rows[0].settings.task  # a recipe's rows have one task
     if task != "classification":
-        refuse_options({"--protocol": protocols, "--records": records_file}, f"task is {task}, not classification")
+        only_here = {"--protocol": protocols, "--records": records_file, "--lenient": lenient}
+        refuse_options(only_here, f"task is {task}, not classification")
         with reporting() as reporter:
             context = JobContext(store, runtime, reporter)
             shown = shown_detector if task == "detection" else shown_segmenter
@@ -119,7 +122,8 @@ def command(
         context = JobContext(store, runtime, reporter)
         for weights in trained_weights(rows, store, checkpoint):
             on = split or weights.row.settings.data.eval_split
-            scored = score_weights(weights.row.settings, weights.path, on, context, tuple(dict.fromkeys(protocols)))
+            chosen = tuple(dict.fromkeys(protocols))
+            scored = score_weights(weights.row.settings, weights.path, on, context, chosen, lenient=lenient)
             results += [(weights, result) for result in scored]
     if as_json:
         print_json([_json(weights, result) for weights, result in results])

@@ -166,10 +166,12 @@ def evaluation_batches(
     workers: int = 0,
     preprocessing: Preprocessing = PAPERS_PREPROCESSING,
     only: slice = slice(None),
+    lenient: bool = False,
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield each image exactly once, in order: image numbers int64 (B,), float32 (B, 3, H, W), labels int64 (B,).
 
-    With `only` some of the batches.     `preprocessing` is for image folders; digit scenes have one of their own.
+    With `only` some of the batches. `preprocessing` is for image folders; digit scenes have one of their own. With
+    `lenient` an image that cannot be read stops nothing: it is black, and its number k is given as −1 − k.
 
     Raises:
         DataError: an image cannot be read; the message names it.
@@ -177,7 +179,7 @@ def evaluation_batches(
     spans = [range(k, min(k + batch_size, len(dataset))) for k in range(0, len(dataset), batch_size)][only]
     if isinstance(dataset, SceneSet):
         return _scene_evaluation_batches(dataset, spans)
-    read = _Reader(dataset, evaluation_transform(data, preprocessing), None)
+    read = _Reader(dataset, evaluation_transform(data, preprocessing), None, lenient)
     return read_batches(read, ([(k, k) for k in span] for span in spans), _stack, workers)
 
 
@@ -204,14 +206,22 @@ Sample = tuple[int, Tensor, int]
 class _Reader:
     """Reads and transforms single images, in the main process or in a worker."""
 
-    def __init__(self, dataset: Dataset, transform: ImageTransform, seeds: tuple[int, int] | None):
+    def __init__(
+        self, dataset: Dataset, transform: ImageTransform, seeds: tuple[int, int] | None, lenient: bool = False
+    ):
         self.dataset = dataset
         self.transform = transform
         self.seeds = seeds
+        self.lenient = lenient
 
     def __call__(self, position: int, index: int) -> Sample:
         """Number, float32 (3, H, W) and label of an image."""
-        image = Image.fromarray(self.dataset.read(index))
+        try:
+            image = Image.fromarray(self.dataset.read(index))
+        except DataError:
+            if not self.lenient:
+                raise
+            return -1 - index, self.transform(Image.new("RGB", (64, 64))), int(self.dataset.labels[index])
         if self.seeds is None:
             tensor = self.transform(image)
         else:

@@ -16,12 +16,16 @@ from dit_bench.data.transforms import PAPERS_PREPROCESSING, Preprocessing
 from dit_bench.engine import distributed
 from dit_bench.engine.accounting import Accounts
 from dit_bench.engine.devices import autocast, synchronize
+from dit_bench.errors import DataError
 from dit_bench.models.dit.ledger import Ledger
 from dit_bench.models.dit.model import DiT
 from dit_bench.models.dit.parameters import valid_parameters
 from dit_bench.recipes.settings import RunSettings, RuntimeSettings
 from dit_bench.tasks.classification import top_k_hits
 from dit_bench.tasks.plugin_metrics import metric_plugins, plugin_figures
+
+UNREAD = -1
+"""The prediction for an image that could not be read."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +66,17 @@ def evaluate(
     *,
     present_classes: Sequence[int] | None = None,
     preprocessing: Preprocessing = PAPERS_PREPROCESSING,
+    lenient: bool = False,
 ) -> Evaluation:
     """Score `model` on every image of `dataset`, counting the executed MACs of each image from its own routing.
 
     `on_batch(done, total)` reports progress in images. With `present_classes`, the metrics also hold
     `top1_present_percent`: the top-1 accuracy of a classifier that may only name these classes. `preprocessing` is for
-    image folders. Raises DataError if an image cannot be read, PluginError if a metric of another package fails.
+    image folders. With `lenient` an image that cannot be read counts as wrong (prediction −1) and in
+    `images_unreadable`, and not in the costs.
+
+    Raises DataError if an image, or with `lenient` every image, cannot be read, PluginError if a metric of another
+    package fails.
     """
     wanted = metric_plugins(settings.evaluation.metrics)
     model.eval().to(device)
@@ -81,7 +90,10 @@ def evaluate(
         workers=runtime.workers,
         preprocessing=preprocessing,
         only=distributed.own_batches(),
+        lenient=lenient,
     ):
+        unread = index < 0
+        index = torch.where(unread, -1 - index, index)
         images, labels = images.to(device), labels.to(device)
         image_size = (images.shape[-2], images.shape[-1])
         if accounts is None:  # all images have one size
@@ -91,10 +103,12 @@ def evaluate(
         records = {
             "index": index.numpy(),
             "label": labels.cpu().numpy(),
-            "prediction": logits.argmax(dim=1).cpu().numpy(),
-            "top5_hit": top_k_hits(logits.float(), labels, 5).cpu().numpy(),
+            "prediction": logits.argmax(dim=1).cpu().masked_fill(unread, UNREAD).numpy(),
+            "top5_hit": top_k_hits(logits.float(), labels, 5).cpu().masked_fill(unread, False).numpy(),
         }
-        hits = 0 if present_classes is None else int((best_among(logits, present_classes) == labels).sum())
+        hits = 0
+        if present_classes is not None:
+            hits = int(((best_among(logits, present_classes) == labels).cpu() & ~unread).sum())
         scores = logits.float().cpu().numpy() if wanted else None
         own.append(_ScoredBatch(records, ledger, image_size, hits, scores))
         on_batch(distributed.progress(sum(len(batch.records["index"]) for batch in own), len(dataset)), len(dataset))
@@ -108,7 +122,12 @@ def evaluate(
     assert len(np.unique(records["index"])) == len(dataset), "an image was evaluated twice or not at all"
     records |= {"macs": ledger.macs, "kept": ledger.kept, "columns": ledger.columns, "live": ledger.live}
     records["tokens"] = np.array(accounts.num_tokens, np.int32)
+    was_read = records["prediction"] != UNREAD
+    if not was_read.any():
+        raise DataError("none of the images can be read", remedy="without --lenient the first of them is named")
     metrics = summarise(records) | accounts.fixed_gmacs()
+    if lenient:
+        metrics["images_unreadable"] = float((~was_read).sum())
     if present_classes is not None:
         metrics["top1_present_percent"] = 100 * sum(batch.hits_among_present for batch in batches) / len(dataset)
     metrics["params_total_m"] = sum(parameter.numel() for parameter in model.parameters()) / 1e6
@@ -118,12 +137,12 @@ def evaluate(
     metrics["eval_seconds"] = seconds
     if wanted:
         scores = np.concatenate([batch.scores for batch in batches if batch.scores is not None])
-        metrics |= plugin_figures(wanted, scores, records["label"].copy())
+        metrics |= plugin_figures(wanted, scores[was_read], records["label"][was_read])
     return Evaluation(
         records,
         metrics,
-        kept_ratio=(ledger.kept / np.array(accounts.num_tokens)[:, None]).mean(axis=0).tolist(),
-        column_open_ratio=ledger.columns.mean(axis=0).tolist(),
+        kept_ratio=(ledger.kept[was_read] / np.array(accounts.num_tokens)[:, None]).mean(axis=0).tolist(),
+        column_open_ratio=ledger.columns[was_read].mean(axis=0).tolist(),
     )
 
 
@@ -134,11 +153,11 @@ def best_among(logits: Tensor, classes: Sequence[int]) -> Tensor:
 
 
 def summarise(records: dict[str, np.ndarray]) -> dict[str, float]:
-    """Accuracy in percent and the distribution of executed GMACs over images."""
+    """Accuracy in percent over all images, and the distribution of executed GMACs over those that could be read."""
     return {
         "top1_percent": 100 * float((records["prediction"] == records["label"]).mean()),
         "top5_percent": 100 * float(records["top5_hit"].mean()),
-        **cost_distribution(records["macs"]),
+        **cost_distribution(records["macs"][records["prediction"] != UNREAD]),
     }
 
 

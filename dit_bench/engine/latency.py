@@ -18,12 +18,16 @@ LATENCY_IMAGES = 8
 
 
 def latency_metrics(
-    model: nn.Module, dataset: Dataset, settings: RunSettings, device: torch.device
+    model: nn.Module, dataset: Dataset, settings: RunSettings, device: torch.device, *, lenient: bool = False
 ) -> dict[str, float]:
-    """Time per image of the network and of PVTv2 of its size, if it has one, on the first images of the data set."""
+    """Time per image of the network and of PVTv2 of its size, if it has one, on the first images of the data set.
+
+    With `lenient` one that cannot be read is black.
+    """
     size = size_of(settings.model.name)
     base = None if size is None else timm.create_model(f"pvt_v2_{size}", num_classes=dataset.num_classes)
-    _, images, _ = next(iter(evaluation_batches(dataset, settings.data, batch_size=min(LATENCY_IMAGES, len(dataset)))))
+    count = min(LATENCY_IMAGES, len(dataset))
+    _, images, _ = next(iter(evaluation_batches(dataset, settings.data, batch_size=count, lenient=lenient)))
     return measure_latency(model, base, images, settings, device)
 
 

@@ -71,11 +71,13 @@ def score_weights(
     split: Split,
     context: JobContext,
     protocols: Sequence[ProtocolName] = (),
+    *,
+    lenient: bool = False,
 ) -> list[Scored]:
     """Score weights from a file with the network of the settings, under each of `protocols` or as the settings say.
 
     A classifier of ImageNet's 1000 classes is scored on any folder of its synsets, as one of 1000 classes; any other
-    must have the data set's number of classes.
+    must have the data set's number of classes. With `lenient` images that cannot be read count as wrong.
 
     Raises:
         UsageError: an unknown model, a protocol for digit scenes, or a precision that the device does not have.
@@ -107,9 +109,11 @@ def score_weights(
             context.reporter.evaluating,
             present_classes=present,
             preprocessing=preprocessing,
+            lenient=lenient,
         )
         if latency is None:  # the crop does not change what the network computes
-            measured = latency_metrics(model, dataset, varied, device) if distributed.is_main() else {}
+            main = distributed.is_main()
+            measured = latency_metrics(model, dataset, varied, device, lenient=lenient) if main else {}
             latency = distributed.from_main(measured)
         conditions = _conditions(varied, split, protocol, preprocessing, images, classes)
         english = tuple(english_name(name) for name in classes.names)

@@ -96,7 +96,10 @@ def executed_figures(metrics: Mapping[str, float], found: Evaluated) -> list[tup
     A network without a routing grid has no PVTv2 beside it (`base_gmacs`) and no ratios.
     """
     routed = "base_gmacs" in metrics
-    lines = [("images", str(found.num_images)), *distribution_figures(metrics, "image")]
+    lines = [("images", str(found.num_images))]
+    if "images_unreadable" in metrics:
+        lines.append(("images that could not be read, counted as wrong", f"{metrics['images_unreadable']:.0f}"))
+    lines += distribution_figures(metrics, "image")
     if routed:
         lines.append(("MACs relative to PVTv2", f"{metrics['gmacs_mean'] / metrics['base_gmacs']:.4f}"))
     lines.append(

@@ -77,8 +77,8 @@ def _lines(result: ScoredImages) -> Iterator[tuple[str | int, ...]]:
             label,
             names[label],
             prediction,
-            names[prediction],
+            names[prediction] if prediction >= 0 else "",
             int(prediction == label),
             int(records["top5_hit"][k]),
-            repr(int(records["macs"][k]) / 1e9),
+            repr(int(records["macs"][k]) / 1e9) if prediction >= 0 else "",
         )

@@ -45,7 +45,8 @@ def class_scores(
     for label in map(int, np.unique(labels)):
         own = labels == label
         predicted = predictions[own]
-        wrong = predicted[predicted != label]
+        # An image that could not be read has the prediction −1: wrong, and no class.
+        wrong = predicted[(predicted != label) & (predicted >= 0)]
         confused, count = None, 0
         if len(wrong):
             counts = np.bincount(wrong)

@@ -36,7 +36,8 @@ DEIT: tuple[ProtocolName, ...] = ("deit",)
 @pytest.fixture
 def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobContext:
     # What is measured is of no interest here and takes a second each time.
-    monkeypatch.setattr("dit_bench.engine.scoring.latency_metrics", lambda *arguments: {"latency_ms_per_image": 1.0})
+    latency = {"latency_ms_per_image": 1.0}
+    monkeypatch.setattr("dit_bench.engine.scoring.latency_metrics", lambda *arguments, **options: latency)
     runtime = RuntimeSettings(device="cpu", eval_batch_size=7, data_dir=str(tmp_path / "cache"))
     return JobContext(RunStore(tmp_path / "runs"), runtime, PlainReporter())
 

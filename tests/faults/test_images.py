@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -64,3 +67,44 @@ def test_a_missing_picture_is_no_smaller_set(server: ForkServer, command: tuple[
     picture.unlink()
     picture.symlink_to("nowhere")
     server.run(command, folder).refused(3, picture.name)
+
+
+def test_leniently_broken_pictures_are_wrong_and_reported(
+    server: ForkServer, command: tuple[str, ...], folder: Path
+) -> None:
+    """All 30 pictures count: what could be read is judged as before, the rest is wrong, costs are of what was read."""
+    records = ("--records", "records.csv", "--force")
+
+    def judged(*more: str) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+        ended = server.run([*command, *records, *more], folder)
+        assert ended.code == 0, ended.err
+        with (folder / "records.csv").open(encoding="utf-8") as file:
+            lines = {line["file"]: line for line in csv.DictReader(file)}
+        return json.loads(ended.out)[0], lines
+
+    whole, before = judged()
+    assert "images_unreadable" not in whole["metrics"]
+    pictures = sorted((folder / "set" / "val").rglob("*.JPEG"))
+    chosen = {str(picture.relative_to(folder / "set")) for picture in (pictures[0], pictures[7], pictures[29])}
+    for name in chosen:
+        (folder / "set" / name).write_bytes(b"no picture")
+    found, after = judged("--lenient")
+    assert judged("--lenient", "--workers", "2", "--eval-batch-size", "4")[1] == after
+    assert len(after) == len(before) == found["num_images"] == 30
+    assert found["metrics"]["images_unreadable"] == len(chosen) == 3
+    for name, line in after.items():
+        if name in chosen:
+            assert (line["prediction"], line["prediction_name"], line["top1_hit"], line["top5_hit"]) == (
+                "-1",
+                "",
+                "0",
+                "0",
+            )
+        else:
+            assert line == before[name]
+    hits = sum(int(line["top1_hit"]) for line in after.values())
+    assert found["metrics"]["top1_percent"] == pytest.approx(100 * hits / 30)
+    assert found["metrics"]["gmacs_mean"] == pytest.approx(whole["metrics"]["gmacs_mean"])
+    for picture in pictures:
+        picture.write_bytes(b"")
+    server.run([*command, "--lenient"], folder).refused(3, "none of the images can be read")
