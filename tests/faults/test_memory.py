@@ -27,9 +27,13 @@ def test_memory_that_runs_out_in_training(server: ForkServer, one_row: SmallTabl
 
 
 def test_less_address_space_than_the_work_needs(server: ForkServer, one_row: SmallTable, folder: Path) -> None:
-    """The kernel's own limit, met in the middle of a network; the batch stays as it was asked for."""
+    """The kernel's own limit, met by one large batch; the batch stays as it was asked for.
+
+    The batch of 154 MB does not fit beside its pictures, long before little things do not: where those fail, libraries
+    of compiled code may crash before anybody can say why.
+    """
     write(folder, one_row.recipe)
-    large = [*ABLATE, "data.image_size_px=224", "optimiser.batch_size=16"]
+    large = [*ABLATE, "data.image_size_px=448", "data.train_images=64", "optimiser.batch_size=64"]
     ended = server.run(large, folder, spare_memory=200 << 20)
     ended.refused(5, "out of memory", "smaller optimiser.batch_size")
     check_results(folder / "runs")
