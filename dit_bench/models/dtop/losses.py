@@ -1,4 +1,4 @@
-"""Losses of the heads, in float32: pixel cross-entropy of FCN, and the set loss of attention to mask.
+"""The set loss of attention to mask, in float32; that of FCN's heads is `pixel_cross_entropy`.
 
 The assignment of attention to mask is fixed: class token i answers for class i (SegViT's code; DToP's heads differ only
 in the number of ways of the class loss). Labels are `(B, H, W)` with classes 0 … K − 1 and `IGNORED` for no class.
@@ -12,23 +12,11 @@ from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
 from dit_bench.models import shares
+from dit_bench.models.pixel_loss import IGNORED
 
-IGNORED = 255
 AUXILIARY_FCN_WEIGHT = 0.4
 CLASS_WEIGHT, FOCAL_WEIGHT, DICE_WEIGHT = 1.0, 20.0, 1.0
 NO_OBJECT_WEIGHT = 0.1
-
-
-def pixel_cross_entropy(logits: Tensor, labels: Tensor, *, average_ignored: bool = True) -> Tensor:
-    """Cross-entropy of logits `(B, K, h, w)`, upsampled bilinearly to the labels' size.
-
-    Ignored pixels cost nothing; with `average_ignored` they count in the mean all the same, as in mmsegmentation.
-    """
-    logits = functional.interpolate(logits.float(), size=labels.shape[1:], mode="bilinear", align_corners=False)
-    total = functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
-    if average_ignored:
-        return total / shares.total_count(labels.numel())
-    return total / shares.total((labels != IGNORED).sum()).clamp(min=1)
 
 
 def mask_set_loss(

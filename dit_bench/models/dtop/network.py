@@ -18,9 +18,10 @@ from dit_bench.models.dtop.backbone import PlainVit, default_stage_ends
 from dit_bench.models.dtop.canvas import Canvas, StageVerdict, grid_scores
 from dit_bench.models.dtop.heads import HEAD_KINDS, AtmHead, FcnHead, HeadKind, HeadOutput, TokenHead
 from dit_bench.models.dtop.live import LiveTokens, PruningTrace
-from dit_bench.models.dtop.losses import AUXILIARY_FCN_WEIGHT, mask_set_loss, pixel_cross_entropy
+from dit_bench.models.dtop.losses import AUXILIARY_FCN_WEIGHT, mask_set_loss
 from dit_bench.models.dtop.pruning import NO_PRUNING, PruningRule, decide
 from dit_bench.models.dtop.reference import reference_segment
+from dit_bench.models.pixel_loss import pixel_cross_entropy
 
 ATM_LAYERS = 3
 
@@ -123,7 +124,7 @@ class DTopNetwork(nn.Module):
             maps = verdict.logits.transpose(1, 2).unflatten(2, trace.grid)
             if verdict.presence is None:
                 weight = 1.0 if stage == self.num_stages else AUXILIARY_FCN_WEIGHT
-                total = total + weight * pixel_cross_entropy(maps, labels)
+                total = total + weight * pixel_cross_entropy(maps, labels, average_ignored=True)
             else:
                 own = mask_set_loss(maps, verdict.presence, labels, exclude_ignored=self.exclude_ignored)
                 total = total + own

@@ -5,14 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from torch import Tensor
-from torch.nn import functional
 
 from dit_bench.cost.formulas import Grid
-from dit_bench.models import shares
+from dit_bench.models.pixel_loss import IGNORED, pixel_cross_entropy
 from dit_bench.models.pyramid.head import PyramidHead
-
-IGNORED = 255
-"""Label of a pixel that counts neither in the loss nor in the metric."""
 
 
 class Segmenter(PyramidHead):
@@ -37,7 +33,4 @@ class Segmenter(PyramidHead):
         Scores are resized bilinearly to the labels' size. The mean is over the labelled pixels of the batch, 0 without
         any; mmsegmentation divides by the number of all pixels instead, so its loss is smaller by the labelled share.
         """
-        size = (labels.shape[1], labels.shape[2])
-        scores = functional.interpolate(self.logits(maps).float(), size=size, mode="bilinear", align_corners=False)
-        total = functional.cross_entropy(scores, labels, ignore_index=IGNORED, reduction="sum")
-        return total / shares.total((labels != IGNORED).sum()).clamp(min=1)
+        return pixel_cross_entropy(self.logits(maps), labels, average_ignored=False)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dit_bench.models.dtop.losses import mask_set_loss, pixel_cross_entropy
+from dit_bench.models.dtop.losses import mask_set_loss
+from dit_bench.models.pixel_loss import pixel_cross_entropy
 
 
 def _labels() -> Tensor:
@@ -90,17 +91,19 @@ def test_an_image_without_labels_teaches_that_nothing_is_there() -> None:
 def test_cross_entropy_averages_over_ignored_pixels_too() -> None:
     logits, labels = torch.randn(2, 4, 4, 6), _labels()
     per_pixel = functional.cross_entropy(logits, labels, ignore_index=255, reduction="none")
-    torch.testing.assert_close(pixel_cross_entropy(logits, labels), per_pixel.sum() / 48)
+    torch.testing.assert_close(pixel_cross_entropy(logits, labels, average_ignored=True), per_pixel.sum() / 48)
     torch.testing.assert_close(pixel_cross_entropy(logits, labels, average_ignored=False), per_pixel.sum() / 42)
     nothing = torch.full((1, 4, 4), 255)
-    assert pixel_cross_entropy(torch.randn(1, 3, 2, 2), nothing).item() == 0
+    assert pixel_cross_entropy(torch.randn(1, 3, 2, 2), nothing, average_ignored=True).item() == 0
     assert pixel_cross_entropy(torch.randn(1, 3, 2, 2), nothing, average_ignored=False).item() == 0
 
 
 def test_logits_are_upsampled_to_the_labels() -> None:
     logits, labels = torch.randn(1, 3, 2, 3), torch.randint(0, 3, (1, 8, 12))
     large = functional.interpolate(logits, size=(8, 12), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(pixel_cross_entropy(logits, labels), functional.cross_entropy(large, labels))
+    torch.testing.assert_close(
+        pixel_cross_entropy(logits, labels, average_ignored=True), functional.cross_entropy(large, labels)
+    )
 
 
 def test_half_precision_is_computed_in_float32() -> None:
@@ -109,4 +112,4 @@ def test_half_precision_is_computed_in_float32() -> None:
     masks, classes = rounded[0].float(), rounded[1].float()
     assert mask_set_loss(*rounded, labels).dtype == torch.float32
     torch.testing.assert_close(mask_set_loss(*rounded, labels), mask_set_loss(masks, classes, labels))
-    assert pixel_cross_entropy(rounded[0], labels).dtype == torch.float32
+    assert pixel_cross_entropy(rounded[0], labels, average_ignored=True).dtype == torch.float32
