@@ -1,4 +1,4 @@
-"""PVT v1 in the published sizes, registered with timm: `timm.create_model("pvt_small", features_only=True)`."""
+"""PVT v1 in the published sizes and in small ones, registered with timm: `timm.create_model("pvt_small")`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from timm.models import generate_default_cfgs, register_model
 from timm.models._builder import build_model_with_cfg
 
 from dit_bench.cost.formulas import PyramidShape
+from dit_bench.models import pvt
 from dit_bench.models.pvt_v1_model import PyramidVisionTransformer
 from dit_bench.models.registration import imagenet_cfg, refuse_pretrained
 
@@ -22,9 +23,23 @@ PVT_SIZES: dict[str, PyramidShape] = {
     "large": replace(_SMALL, depths=(3, 8, 27, 3)),
     # Table 9 widens Small by 1.4 and prints no widths; heads of 89 = floor(1.4 · 64) channels give its 46.8 M.
     "small_wide": replace(_SMALL, embed_dims=(89, 178, 445, 712)),
+    # Ours, for images of about 64 pixels: widths and depths of the small PVTv2.
+    "mini": pvt.SIZES["mini"],
+    "nano": pvt.SIZES["nano"],
 }
 
-default_cfgs = generate_default_cfgs({f"pvt_{size}": imagenet_cfg("patch_embed1.proj", "head") for size in PVT_SIZES})
+
+def _image_side_px(size: str) -> int:
+    """What the position tables are made for."""
+    return 64 if size in pvt.SMALL_SIZES else 224
+
+
+def _cfg(size: str) -> dict[str, Any]:
+    side_px = _image_side_px(size)
+    return imagenet_cfg("patch_embed1.proj", "head", input_size=(3, side_px, side_px))
+
+
+default_cfgs = generate_default_cfgs({f"pvt_{size}": _cfg(size) for size in PVT_SIZES})
 
 
 def _create(size: str, pretrained: bool, kwargs: dict[str, Any]) -> PyramidVisionTransformer:
@@ -35,7 +50,7 @@ def _create(size: str, pretrained: bool, kwargs: dict[str, Any]) -> PyramidVisio
         False,
         feature_cfg={"out_indices": (0, 1, 2, 3), "feature_cls": "getter"},
         shape=PVT_SIZES[size],
-        **kwargs,
+        **{"img_size": _image_side_px(size), **kwargs},
     )
 
 
@@ -67,3 +82,15 @@ def pvt_large(pretrained: bool = False, **kwargs: Any) -> PyramidVisionTransform
 def pvt_small_wide(pretrained: bool = False, **kwargs: Any) -> PyramidVisionTransformer:
     """PVT-Small-Wide of Table 9: PVT-Small, 1.4 times as wide, 46.8 M parameters."""
     return _create("small_wide", pretrained, kwargs)
+
+
+@register_model
+def pvt_mini(pretrained: bool = False, **kwargs: Any) -> PyramidVisionTransformer:
+    """PVT for images of about 64 pixels: widths 24-48-96-128, depths 1-1-2-1, 0.7 M parameters."""
+    return _create("mini", pretrained, kwargs)
+
+
+@register_model
+def pvt_nano(pretrained: bool = False, **kwargs: Any) -> PyramidVisionTransformer:
+    """The smallest PVT, for images of about 64 pixels: widths 16-32-64-96, depths 1-1-1-1, 0.3 M parameters."""
+    return _create("nano", pretrained, kwargs)

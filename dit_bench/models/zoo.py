@@ -16,6 +16,7 @@ import dit_bench.models.dit.registry
 import dit_bench.models.dtop.vit_mini
 import dit_bench.models.pvt_v1
 import dit_bench.models.resnet_c
+import dit_bench.models.resnet_small
 import dit_bench.models.vit_small  # noqa: F401
 from dit_bench.cost.formulas import Grid
 from dit_bench.models.pvt import SIZES, SMALL_SIZES

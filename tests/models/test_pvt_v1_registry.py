@@ -91,11 +91,24 @@ def test_features_only_gives_the_dense_maps() -> None:
     assert all(torch.equal(a, b) for a, b in zip(maps, expected, strict=True))
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("size", "widths"), [("mini", (24, 48, 96, 128)), ("nano", (16, 32, 64, 96))])
+def test_small_sizes_are_for_images_of_64_pixels(size: str, widths: tuple[int, ...]) -> None:
+    model: Any = timm.create_model(f"pvt_{size}", num_classes=10).eval()
+    # Grids of 16, 8, 4 and 2 tokens a side; the last table has a row for the class token.
+    assert [len(model.get_parameter(f"pos_embed{n}")[0]) for n in (1, 2, 3, 4)] == [256, 64, 16, 5]
+    maps = model.forward_intermediates(torch.randn(1, 3, 128, 96), intermediates_only=True)
+    assert [tuple(m.shape[1:]) for m in maps] == [(w, 32 // 2**n, 24 // 2**n) for n, w in enumerate(widths)]
+    assert model(torch.randn(2, 3, 64, 64)).shape == (2, 10)
+
+
 def test_configuration() -> None:
     for size in PVT_SIZES:
         config = timm.get_pretrained_cfg(f"pvt_{size}")
         assert config is not None
-        assert (config.crop_pct, config.interpolation, config.input_size) == (0.875, "bicubic", (3, 224, 224))
+        side_px = 64 if size in ("mini", "nano") else 224
+        assert (config.crop_pct, config.interpolation) == (0.875, "bicubic")
+        assert config.input_size == (3, side_px, side_px)
         assert not config.fixed_input_size
         assert config.mean == (0.485, 0.456, 0.406)
         assert config.std == (0.229, 0.224, 0.225)

@@ -21,6 +21,8 @@ INCLUDED_BY = {
     "base/pvt": "pvt/table2",
     "base/coco": "pvt/table8",
     "base/detection": "dit/fig4_detection",
+    "base/digit_detection": "dit/fig4_detection",
+    "base/pvt_detection": "pvt/table8",
     "base/ade20k": "pvt/table7",
     "base/segmentation": "dit/table5",
     "base/dtop": "dtop/table1",

@@ -279,32 +279,32 @@ def test_budgets_are_the_printed_savings_of_the_backbone(name: str) -> None:
         assert row.settings.routing.budget_ratio == expected, row_id
 
 
-def _same_runs(*places: tuple[str, str], profile: str = "paper") -> None:
+def same_runs(*places: tuple[str, str], profile: str = "paper") -> None:
     assert len({hash10(resolve(load_recipe(name), row, profile).settings) for name, row in places}) == 1, places
 
 
 def test_tables_share_the_runs_of_the_same_model_and_schedule() -> None:
     for size, (cnn, pvt) in enumerate((("resnet18", "tiny"), ("resnet50", "small"), ("resnet101", "medium"))):
         for detector, table in (("retinanet", "pvt/table3"), ("mask-rcnn", "pvt/table4")):
-            _same_runs(("dit/table4", f"{detector}-{cnn}"), (table, f"{cnn}-1x"))
-            _same_runs(("dit/table4", f"{detector}-pvt-{pvt}"), (table, f"pvt-{pvt}-1x"))
+            same_runs(("dit/table4", f"{detector}-{cnn}"), (table, f"{cnn}-1x"))
+            same_runs(("dit/table4", f"{detector}-pvt-{pvt}"), (table, f"pvt-{pvt}-1x"))
             if size:
-                _same_runs(("dit/table3", f"{detector}-{cnn}"), (table, f"{cnn}-3x"))
-                _same_runs(("dit/table3", f"{detector}-pvt-{pvt}"), (table, f"pvt-{pvt}-3x"))
+                same_runs(("dit/table3", f"{detector}-{cnn}"), (table, f"{cnn}-3x"))
+                same_runs(("dit/table3", f"{detector}-pvt-{pvt}"), (table, f"pvt-{pvt}-3x"))
     single = [("pvt/table8", "pvt-small"), ("pvt/table10", "pvt-small-800"), ("pvt/fig2", "pvt-small")]
-    _same_runs(("pvt/table3", "pvt-small-1x"), ("pvt/fig5", "pvt-small-1x"), *single)
-    _same_runs(("pvt/table3", "resnet50-3x"), ("pvt/fig5", "resnet50-3x"))
-    _same_runs(("pvt/table8", "vit-small-32"), ("pvt/fig2", "vit-small-32"))
-    _same_runs(("pvt/table3", "pvt-medium-1x"), ("pvt/table9_detection", "pvt-medium"))
+    same_runs(("pvt/table3", "pvt-small-1x"), ("pvt/fig5", "pvt-small-1x"), *single)
+    same_runs(("pvt/table3", "resnet50-3x"), ("pvt/fig5", "resnet50-3x"))
+    same_runs(("pvt/table8", "vit-small-32"), ("pvt/fig2", "vit-small-32"))
+    same_runs(("pvt/table3", "pvt-medium-1x"), ("pvt/table9_detection", "pvt-medium"))
     for profile in ("smoke", "mini", "paper"):
-        _same_runs(("dit/table4", "retinanet-dit-b2"), ("dit/fig4_detection", "retinanet-dit-b2"), profile=profile)
+        same_runs(("dit/table4", "retinanet-dit-b2"), ("dit/fig4_detection", "retinanet-dit-b2"), profile=profile)
 
 
 def test_the_small_profiles_know_one_schedule() -> None:
     shared = {row.id for row in load_recipe("dit/table3").recipe.rows_of("mini")}
     assert shared < {row.id for row in load_recipe("dit/table4").recipe.rows_of("mini")}
     for row in shared:
-        _same_runs(("dit/table3", row), ("dit/table4", row), profile="mini")
+        same_runs(("dit/table3", row), ("dit/table4", row), profile="mini")
 
 
 @pytest.mark.parametrize("name", DETECTION)

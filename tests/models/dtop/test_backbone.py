@@ -117,5 +117,7 @@ def test_small_sizes_are_in_the_zoo() -> None:
     model: Any = create("vit_mini_patch8", num_classes=7, image_size=(64, 64))
     assert model(torch.zeros(1, 3, 128, 64)).shape == (1, 7)
     assert (model.embed_dim, len(model.blocks), model.patch_embed.grid_size) == (96, 6, (8, 8))
+    coarse: Any = create("vit_mini_patch16", num_classes=7, image_size=(64, 64))
+    assert (coarse.embed_dim, len(coarse.blocks), coarse.patch_embed.grid_size) == (96, 6, (4, 4))
     with pytest.raises(RuntimeError, match="vit_nano_patch8: pretrained weights are not downloaded"):
         timm.create_model("vit_nano_patch8", pretrained=True)
