@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -184,6 +185,38 @@ def test_the_size_of_a_found_mask_is_not_that_of_its_box(backend: Backend) -> No
     figures = evaluate_detections(truth, [miss, hit], "segm", backend=backend)
     assert figures.ap_medium == pytest.approx(100)
     assert figures.ap == pytest.approx(50)
+
+
+@BOTH
+def test_a_false_alarm_has_its_own_size_where_its_class_is_absent(backend: Backend) -> None:
+    """A square of 20 px in an image without its class is a false alarm among small objects, one of 40 px is not."""
+
+    def square(side_px: int) -> dict[str, Any]:
+        mask = np.zeros((200, 200), bool)
+        mask[:side_px, :side_px] = True
+        return as_run_lengths(mask)
+
+    truth = _truth((1, 1, [0.0, 0.0, 20.0, 20.0]), segmentation=square(20))
+    hit = {"image_id": 1, "category_id": 1, "score": 0.5, "segmentation": square(20)}
+    for side_px, ap_small in ((20, 50), (40, 100)):
+        alarm = {"image_id": 2, "category_id": 1, "score": 0.9, "segmentation": square(side_px)}
+        figures = evaluate_detections(truth, [alarm, hit], "segm", backend=backend)
+        assert (figures.ap_small, figures.ap) == (pytest.approx(ap_small), pytest.approx(50))
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_collection_is_as_it_was(enabled: bool) -> None:
+    truth = _truth((1, 1, [0.0, 0.0, 40.0, 40.0]))
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        evaluate_detections(truth, [_found(1, 1, [0.0, 0.0, 1.0, 1.0])], "bbox")
+        assert gc.isenabled() == enabled
+        with pytest.raises(DataError):
+            evaluate_detections(truth, [_found(9, 1, [0.0, 0.0, 1.0, 1.0])], "bbox")
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_the_arguments_stay_as_they_are(draw_detections: Callable[..., Any]) -> None:
