@@ -20,6 +20,7 @@ def build_detection_network(settings: RunSettings, num_classes: int) -> Detectio
         num_classes,
         width_divisor=detection.width_divisor,
         regions_per_image=detection.regions_per_image,
+        num_queries=detection.num_queries,
     )
     return DetectionNetwork(backbone, detector)
 

@@ -15,6 +15,7 @@ from dit_bench.recipes.strict import (
 )
 
 DetectorName = Literal["retinanet", "atss", "gfl", "mask_rcnn", "cascade_mask_rcnn", "sparse_rcnn", "detr"]
+WITH_QUERIES: tuple[DetectorName, ...] = ("sparse_rcnn", "detr")
 SegmenterName = Literal["semantic_fpn", "trans2seg", "deeplabv3_plus", "dtop", "segvit"]
 PLAIN_VIT_SEGMENTERS: tuple[SegmenterName, ...] = ("dtop", "segvit")
 """Those that stand on a plain ViT; the others need a pyramid."""
@@ -34,6 +35,8 @@ class DetectionSettings(Strict):
     """Neck and heads have their published widths divided by this: detectors for small images."""
     regions_per_image: PositiveInt = 512
     """Regions of each image that a second stage is trained on (Mask R-CNN and its cascade)."""
+    num_queries: PositiveInt | None = None
+    """Objects that a detector with learned queries can find in an image; by default 100 (DETR), 300 (Sparse R-CNN)."""
     short_sides_px: Annotated[list[PositiveInt], Field(min_length=1)] = [800]
     """Training images are resized to a short side drawn from these."""
     max_long_side_px: PositiveInt = 1333
@@ -58,6 +61,8 @@ class DetectionSettings(Strict):
             raise ValueError(f"milestone_epochs must increase, got {self.milestone_epochs}")
         if max(self.short_sides_px) > self.max_long_side_px or self.test_short_side_px > self.max_long_side_px:
             raise ValueError("a short side is longer than max_long_side_px")
+        if self.num_queries is not None and self.detector not in WITH_QUERIES:
+            raise ValueError(f"num_queries is for {' and '.join(WITH_QUERIES)}, not {self.detector}")
         return self
 
 

@@ -15,8 +15,8 @@ def canonical_json(settings: RunSettings) -> str:
     """All settings, defaults included, as JSON with sorted keys and no spaces: equal settings, equal text.
 
     Sections of other tasks are left out, the task of classification, which was once the only one, what has no effect on
-    a plain ViT in its mode of pruning, a pretraining that there is not, and what plug-ins may change as long as there
-    are none.
+    a plain ViT in its mode of pruning, a pretraining that there is not, a number of queries that is the published one,
+    and what plug-ins may change as long as there are none.
     """
     content = settings.model_dump(mode="json")
     if settings.task == "classification":
@@ -40,6 +40,8 @@ def _forget_defaults(settings: RunSettings, content: dict[str, Any]) -> None:
         del content["evaluation"]
     if not is_pretrained(settings):
         del content["pretraining"]
+    if settings.task == "detection" and settings.detection.num_queries is None:
+        del content["detection"]["num_queries"]
 
 
 def hash10(settings: RunSettings) -> str:

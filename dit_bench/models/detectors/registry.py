@@ -35,18 +35,28 @@ PUBLISHED_WIDTHS: dict[str, dict[str, int]] = {
 
 
 TWO_STAGE = ("mask_rcnn", "cascade_mask_rcnn")
+QUERIES = {"sparse_rcnn": "num_proposals", "detr": "num_queries"}
+"""What the constructors of detectors with learned queries call their number."""
 
 
 def build_detector(
-    name: str, widths: list[int], num_classes: int, *, width_divisor: int = 1, regions_per_image: int = 512
+    name: str,
+    widths: list[int],
+    num_classes: int,
+    *,
+    width_divisor: int = 1,
+    regions_per_image: int = 512,
+    num_queries: int | None = None,
 ) -> Detector:
     """A freshly initialised detector with the papers' settings on maps of these widths, for classes 0 … K − 1.
 
     Its own widths are the published ones divided by `width_divisor`. Detectors of two stages train on so many regions
-    of each image.
+    of each image. `num_queries` is for detectors with learned queries; None is the published number.
     """
     detector: Any = DETECTORS[name]
     options = {option: width // width_divisor for option, width in PUBLISHED_WIDTHS[name].items()}
     if name in TWO_STAGE:
         options["regions_per_image"] = regions_per_image
+    if num_queries is not None:
+        options[QUERIES[name]] = num_queries
     return detector(widths, num_classes, **options)
