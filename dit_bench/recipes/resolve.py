@@ -133,8 +133,9 @@ def _check_row_has_profile(loaded: LoadedRecipe, row_id: str, profile: str) -> N
 
 
 def profiles_of(loaded: LoadedRecipe) -> list[str]:
-    """Profiles that the recipe or a file that it includes defines."""
-    return [name for name in PROFILES if any(_profile(layer.content.profiles, name) for layer in loaded.layers)]
+    """Profiles that the recipe or a file that it includes defines, and that have rows."""
+    defined = {name for name in PROFILES for layer in loaded.layers if _profile(layer.content.profiles, name)}
+    return [name for name in PROFILES if name in defined and loaded.recipe.rows_of(name)]
 
 
 def _check_profile(loaded: LoadedRecipe, profile: str) -> None:

@@ -45,19 +45,36 @@ def build_table(spec: TableSpec, runs: Sequence[RunSummary], base_runs: Sequence
             cells |= quality_cells(spec, row, listed, quality, further_keys(quality))
         cells |= cost_cells(listed[row.id], base, decimals)
         rows.append(TableRow(row.id, cells))
+    relative = _is_any_of(("printed_ratio", "ratio"), rows)
     return Table(
         title=spec.title,
-        caption=_caption(spec, listed),
-        notes=_notes(spec),
+        caption=_caption(spec, listed, relative),
+        notes=_notes(spec, relative),
         profile=spec.profile,
         comparable=spec.comparable,
         command=spec.command,
-        columns=_columns(spec),
+        columns=_with_macs_that_there_are(_columns(spec), spec, rows),
         rows=tuple(rows),
         claims=judge_claims(spec, listed),
         runs=tuple(run for row in listed.values() for run in row),
         source=table_source(spec),
     )
+
+
+def _is_any_of(keys: tuple[str, ...], rows: Sequence[TableRow]) -> bool:
+    return any(row.cells[key].value is not None for row in rows for key in keys)
+
+
+def _with_macs_that_there_are(
+    columns: Sequence[Column], spec: TableSpec, rows: Sequence[TableRow]
+) -> tuple[Column, ...]:
+    """Without columns that no row could fill: printed MACs, ratios to a base, and the verdicts on them."""
+    relative, printed = _is_any_of(("printed_ratio", "ratio"), rows), _is_any_of(("printed_gmacs",), rows)
+    empty = set() if relative else {"printed_ratio", "ratio", "rho"}
+    empty |= set() if printed else {"printed_gmacs"}
+    if not (printed if _judges_absolute_macs(spec) else relative):
+        empty.add("macs_verdict")
+    return tuple(column for column in columns if column.key not in empty)
 
 
 def table_source(spec: TableSpec) -> dict[str, Any]:
@@ -170,27 +187,29 @@ def _reference_label(spec: TableSpec) -> str:
     return f"row {labels[0]}" if len(labels) == 1 else "reference row of the same size"
 
 
-def _caption(spec: TableSpec, listed: dict[str, list[RunSummary]]) -> str:
+def _caption(spec: TableSpec, listed: dict[str, list[RunSummary]], relative_macs: bool) -> str:
     seeds = sorted({run.seed for runs in listed.values() for run in runs})
     made = f"profile {spec.profile}, " + (f"seeds {', '.join(map(str, seeds))}" if seeds else "no runs yet")
     caption = f"{spec.title} ({made})."
     if not spec.comparable:
-        relative = f"differences to the {_reference_label(spec)} and " if spec.references else ""
+        judged = [f"differences to the {_reference_label(spec)}"] if spec.references else []
+        judged += [f"MACs relative to {spec.base_label}"] if relative_macs else []
         other = "was run on other data or settings" if spec.profile == "paper" else "uses other data"
-        caption += (
-            f" Profile {spec.profile} {other} than the paper, so absolute figures get no verdict:"
-            f" it is on {relative}MACs relative to {spec.base_label}."
+        caption += f" Profile {spec.profile} {other} than the paper, so absolute figures get no verdict" + (
+            f": it is on {' and '.join(judged)}." if judged else "."
         )
     return caption
 
 
-def _notes(spec: TableSpec) -> tuple[str, ...]:
+def _notes(spec: TableSpec, relative_macs: bool) -> tuple[str, ...]:
     """What a reader needs to know about the conventions; only what this table uses."""
-    heading = spec.paper_headings.get(GMACS, GMACS)
+    heading = spec.paper_headings.get(GMACS, "GMACs")
     notes = [f'The printed column "{heading}" holds multiply-accumulates: GMACs.'] if heading != "GMACs" else []
+    notes.append("GMACs of ours are the mean over the evaluated images; ± is the SD over seeds, n their number.")
+    if relative_macs:
+        counted = spec.costs.base_counted
+        notes.append(f"× {spec.base_label}: the paper's base in the printed column; in ours, {counted}.")
     notes += [
-        "GMACs of ours are the mean over the evaluated images; ± is the SD over seeds, n their number.",
-        f"× {spec.base_label}: the paper's base in the printed column; in ours, {spec.costs.base_counted}.",
         "match: ours rounds to the print; within noise: the print lies in the 95 % interval of our mean (in brackets);"
         " differs: neither. One seed has no interval.",
     ]
@@ -200,7 +219,7 @@ def _notes(spec: TableSpec) -> tuple[str, ...]:
             " heads; matmul: convolutions, linear layers and attention products, with every head that ran. The first is"
             " compared with the print. All are those of one window of the test."
         )
-    if not spec.one_input_size:
+    if relative_macs and not spec.one_input_size:
         notes.append(
             "The paper counted at one input size, ours is the mean over images of all sizes: ratios are judged."
         )
@@ -212,10 +231,11 @@ def _notes(spec: TableSpec) -> tuple[str, ...]:
             " differences and ratios that the paper does not print are computed from its printed figures and judged"
             " with the rounding of both."
         )
-    notes.append(
-        f"rho = (real speed-up − 1) / (ideal speed-up − 1) against {spec.costs.base}, ideal being the ratio of"
-        " MACs; given only for rows that save at least 1 % of the MACs."
-    )
+    if relative_macs:
+        notes.append(
+            f"rho = (real speed-up − 1) / (ideal speed-up − 1) against {spec.costs.base}, ideal being the ratio of"
+            " MACs; given only for rows that save at least 1 % of the MACs."
+        )
     if spec.claims:
         notes.append("p values are two-sided and not corrected for the number of claims.")
     return (*notes, *row_notes(spec))

@@ -6,7 +6,7 @@ import pytest
 
 from dit_bench.recipes.load import load_recipe
 from dit_bench.recipes.problems import RecipeError, leaves
-from dit_bench.recipes.resolve import planned_runs, resolve, resolve_rows
+from dit_bench.recipes.resolve import planned_runs, profiles_of, resolve, resolve_rows
 from dit_bench.recipes.settings import RoutingSettings, RunSettings
 
 LAYERED = """\
@@ -82,6 +82,18 @@ def test_unknown_row_and_profile(layered: str) -> None:
         resolve(loaded, "dynamic", "mimi")
     with pytest.raises(RecipeError, match="unknown profile 'smoke' — known: mini, paper"):
         resolve(loaded, "dynamic", "smoke")
+
+
+def test_a_profile_without_rows_is_none(write: Callable[..., str]) -> None:
+    """As where an included file has a small profile, but no row of the table can be had in small."""
+    only_paper = LAYERED.replace('    label: "Dynamic"', '    label: "Dynamic"\n    only_in: [paper]').replace(
+        '{id: plain, label: "Plain"}', '{id: plain, label: "Plain", only_in: [paper]}'
+    )
+    write(text=OUTER, name="outer.yaml")
+    loaded = load_recipe(write(text=only_paper))
+    assert profiles_of(loaded) == ["paper"]
+    with pytest.raises(RecipeError, match="unknown profile 'mini' — known: paper"):
+        resolve_rows(loaded, [], "mini")
 
 
 def test_contradicting_values_name_both_origins(layered: str) -> None:

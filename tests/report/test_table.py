@@ -162,3 +162,23 @@ def test_two_runs_of_one_seed_are_refused(spec: TableSpec, make_run: MakeRun) ->
 def test_unknown_rows_in_a_spec_are_refused(spec: TableSpec) -> None:
     with pytest.raises(AssertionError, match="nowhere"):
         dataclasses.replace(spec, reference_row="nowhere")
+
+
+def test_without_a_base_or_printed_macs_there_are_no_columns_for_them(spec: TableSpec, make_run: MakeRun) -> None:
+    """As in PVT's tables of detection, which print no MACs and whose rows save none."""
+    rows = [dataclasses.replace(row, printed={"top1_percent": 80.0}) for row in spec.rows]
+    bare = dataclasses.replace(spec, rows=rows, base_printed_gmacs=None, paper_headings={"top1_percent": "AP"})
+    run = make_run("dynamic", 0, 85.0)
+    figures = {key: value for key, value in run.metrics.items() if key != "base_gmacs"}
+    for profile, comparable in (("mini", False), ("paper", True)):
+        table = build_table(
+            dataclasses.replace(bare, profile=profile, comparable=comparable),
+            [dataclasses.replace(run, metrics=figures)],
+        )
+        keys = {column.key for column in table.columns}
+        assert not keys & {"printed_gmacs", "printed_ratio", "ratio", "rho", "macs_verdict"}
+        assert {"gmacs", "quality", "verdict", "latency_ms_per_image"} <= keys
+        assert not [note for note in table.notes if "×" in note or "rho" in note or "printed column" in note]
+        assert "PVTv2" not in table.caption
+    printed = build_table(dataclasses.replace(spec, base_printed_gmacs=None, comparable=True), [run])
+    assert {"printed_gmacs", "macs_verdict"} <= {column.key for column in printed.columns}
