@@ -11,7 +11,7 @@ from pathlib import Path
 from dit_bench.engine.trial_step import Trial, trial_step
 from dit_bench.engine.workload import FORWARD_AND_BACKWARD, Workload, workload
 from dit_bench.errors import BenchError, MissingExtraError
-from dit_bench.recipes.identity import canonical_json
+from dit_bench.models.zoo import is_routed
 from dit_bench.recipes.settings import RunSettings
 from dit_bench.runs.evidence import Evidence, same_settings
 from dit_bench.runs.plan import PlannedStep, Stand
@@ -142,8 +142,8 @@ class Estimator:
             if not took or not images or not seen.train_images:
                 continue
             rank = (
-                canonical_json(other) not in self.recipe,
-                _routed(other) != _routed(settings),
+                group.canonical_json not in self.recipe,
+                is_routed(other.model.name) != is_routed(settings.model.name),
                 abs(math.log(seen.train_macs / work.train_macs)),
             )
             rate = FORWARD_AND_BACKWARD * images * seen.train_macs / 1e9 / took
@@ -217,10 +217,6 @@ def _kind(settings: RunSettings) -> str:
     heads = {"detection": settings.detection.detector, "segmentation": settings.segmentation.segmenter}
     widths = {"detection": settings.detection.width_divisor, "segmentation": settings.segmentation.width_divisor}
     return f"{settings.task} {heads.get(settings.task, '')} {widths.get(settings.task, '')}"
-
-
-def _routed(settings: RunSettings) -> bool:
-    return settings.model.name.startswith("dit_")
 
 
 def _unknown(reason: str) -> StepEstimate:

@@ -146,7 +146,7 @@ class _Command:
             return distributed.from_main(found.run)
         distributed.from_main(None)
         with opened as folder:
-            listener = context.reporter.run_started(folder.path.name.removesuffix(".partial"), number, total)
+            listener = context.reporter.run_started(folder.name, number, total)
             return distributed.from_main(self._fill(folder, step, start, listener))
 
     def _fill(
@@ -162,7 +162,7 @@ class _Command:
         write_bytes(folder.path / WEIGHTS_FILE, weights)
         return folder.publish(
             RunRecord(
-                run_id=folder.path.name.removesuffix(".partial"),
+                run_id=folder.name,
                 settings=settings,
                 seed=step.seed,
                 provenance=self._provenance(settings, start, weights),

@@ -58,6 +58,13 @@ MetricName = Literal[
     "train_seconds",
 ]
 METRIC_NAMES: tuple[str, ...] = get_args(MetricName)
+
+
+def is_time(metric: str) -> bool:
+    """Whether a figure of a run is a time, which no two executions share."""
+    return "latency" in metric or metric.split(".")[-1].endswith("seconds")
+
+
 MAIN_METRICS: dict[Task, MetricName] = {
     "classification": "top1_percent",
     "detection": "box_ap_percent",

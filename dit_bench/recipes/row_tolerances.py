@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from dit_bench.recipes.lineage import is_plain_vit
 from dit_bench.recipes.load import LoadedRecipe
-from dit_bench.recipes.metrics import METRIC_NAMES
+from dit_bench.recipes.metrics import METRIC_NAMES, is_time
 from dit_bench.recipes.resolve import LEARNED_VARIANTS
 from dit_bench.recipes.settings import RunSettings
-from dit_bench.recipes.tolerances import NOT_TIMED, Check, SpeedTolerance, Tolerance, given_tolerances
+from dit_bench.recipes.tolerances import Check, SpeedTolerance, Tolerance, given_tolerances
 
 EXACT = Tolerance(kind="exact")
 IGNORE = Tolerance(kind="ignore")
@@ -61,7 +61,7 @@ def row_tolerances(loaded: LoadedRecipe, row_id: str, profile: str, settings: Ru
 
     Within one file, what it says of the profile stands above what it says of all.
     """
-    found = {metric: default_tolerance(metric, settings) for metric in METRIC_NAMES if metric not in NOT_TIMED}
+    found = {metric: default_tolerance(metric, settings) for metric in METRIC_NAMES if not is_time(metric)}
     for check in (*_layers(loaded, profile), loaded.recipe.row(row_id).check):
         found |= given_tolerances(check)
     return found

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, create_model, model_validator
 
-from dit_bench.recipes.metrics import METRIC_NAMES
+from dit_bench.recipes.metrics import METRIC_NAMES, is_time
 from dit_bench.recipes.strict import Strict
 
 Percentage = Annotated[float, Field(ge=0.0, le=100.0)]
-NOT_TIMED = ("latency_ms_per_image", "train_seconds")
 """Metrics that no check compares: times are only compared as ratios of one process, under the key `speed`."""
 
 
@@ -67,7 +66,7 @@ if TYPE_CHECKING:
         plugins: dict[str, Tolerance] = {}  # noqa: RUF012 - pydantic copies defaults
         """Of figures that metrics of other packages give, by their names."""
 else:
-    _FIELDS: dict[str, Any] = {name: (Tolerance | None, None) for name in METRIC_NAMES if name not in NOT_TIMED}
+    _FIELDS: dict[str, Any] = {name: (Tolerance | None, None) for name in METRIC_NAMES if not is_time(name)}
     _FIELDS |= {"speed": (SpeedTolerance | None, None), "plugins": (dict[str, Tolerance], {})}
     Check = create_model("Check", __base__=Strict, **_FIELDS)
 
@@ -76,5 +75,5 @@ NOTHING_CHANGED = Check()
 
 def given_tolerances(check: Check) -> dict[str, Tolerance]:
     """The metrics that a `check:` section speaks of."""
-    named = ((name, getattr(check, name)) for name in METRIC_NAMES if name not in NOT_TIMED)
+    named = ((name, getattr(check, name)) for name in METRIC_NAMES if not is_time(name))
     return {name: tolerance for name, tolerance in named if tolerance is not None} | check.plugins

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dit_bench.recipes.metrics import METRIC_NAMES
-from dit_bench.recipes.tolerances import NOT_TIMED, Tolerance
+from dit_bench.recipes.metrics import METRIC_NAMES, is_time
+from dit_bench.recipes.tolerances import Tolerance
 from dit_bench.report.check_images import check_images
 from dit_bench.report.check_result import CheckLine, CheckVerdict
 from dit_bench.report.check_statistics import MeansDecision, decide_means
 from dit_bench.report.statistics import mean
 from dit_bench.runs.baseline import BaselineRow, BaselineRun
 
-_TIMES = ("_seconds", "_ms_per_image")
 _LOWER_IS_BETTER = ("gmacs", "fvcore_gmacs", "loss", "params")
 _IMAGE_FIGURES = {"top1_percent", "top5_percent"}
 """Figures that one image more or less changes by 100 / n."""
@@ -82,7 +81,7 @@ def _pairs(baseline: BaselineRow, found: RowRuns) -> list[tuple[BaselineRun, Bas
 
 def _metrics(pairs: Sequence[tuple[BaselineRun, BaselineRun]]) -> list[str]:
     named = {metric: None for pair in pairs for run in pair for metric in run.metrics}
-    return [metric for metric in named if metric not in NOT_TIMED and not metric.endswith(_TIMES)]
+    return [metric for metric in named if not is_time(metric)]
 
 
 def same_weights(pair: tuple[BaselineRun, BaselineRun]) -> bool:

@@ -7,6 +7,7 @@ from statistics import median
 from typing import TypeVar
 
 from dit_bench.errors import UsageError
+from dit_bench.recipes.metrics import is_time
 from dit_bench.recipes.tolerances import SpeedTolerance
 from dit_bench.runs.baseline import (
     Baseline,
@@ -175,7 +176,6 @@ def _figures(baseline: Baseline) -> dict[str, str]:
             figures[f"{seed}, weights"] = str(run.weights_sha256)[:10]
             figures[f"{seed}, training data"] = str(run.data_manifest_sha256)[:10]
             figures[f"{seed}, num_images"] = str(run.num_images)
-            timed = ("_seconds", "_ms_per_image")
-            figures |= {f"{seed}, {key}": repr(value) for key, value in run.metrics.items() if not key.endswith(timed)}
+            figures |= {f"{seed}, {key}": repr(value) for key, value in run.metrics.items() if not is_time(key)}
             figures |= {f"{seed}, {key}": value for key, value in (run.images.arrays if run.images else {}).items()}
     return figures

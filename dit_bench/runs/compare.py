@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from dit_bench.recipes.identity import canonical_json
+from dit_bench.recipes.metrics import is_time
 from dit_bench.runs.compare_dense import DetectionDiff, PixelDiff, compare_detections, compare_pixels
 from dit_bench.runs.compare_images import ImageDiff, compare_images
 from dit_bench.runs.confusion import CONFUSION_FILE, load_confusion
@@ -85,11 +86,6 @@ class RunDiff:
         if any(part is not None and part.differs for part in (self.images, self.pixels, self.detections)):
             counted.add("images")
         return [section for section in SECTIONS if section in counted]
-
-
-def is_time(metric: str) -> bool:
-    """Whether a figure of a run is a time, which no two executions share."""
-    return "latency" in metric or metric.split(".")[-1].endswith("seconds")
 
 
 def same_figures(ours: Mapping[str, float], theirs: Mapping[str, float]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from dit_bench.recipes.identity import canonical_json
@@ -27,6 +28,11 @@ class Evidence:
         """The median of a metric, over the runs that have it."""
         found = [run.record.metrics[name] for run in self.runs if name in run.record.metrics]
         return statistics.median(found) if found else None
+
+    @cached_property
+    def canonical_json(self) -> str:
+        """The settings as what makes runs the same."""
+        return canonical_json(self.settings)
 
     @property
     def disk_bytes(self) -> float:
@@ -57,7 +63,7 @@ def gather_evidence(root: Path, kind: str) -> list[Evidence]:
 def same_settings(evidence: Sequence[Evidence], settings: RunSettings) -> Evidence | None:
     """The runs with these settings."""
     wanted = canonical_json(settings)
-    return next((group for group in evidence if canonical_json(group.settings) == wanted), None)
+    return next((group for group in evidence if group.canonical_json == wanted), None)
 
 
 def folder_bytes(folder: Path) -> int:

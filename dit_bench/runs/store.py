@@ -45,13 +45,13 @@ class RunStore:
 
         A folder that cannot be read, or that holds another run, does not count.
         """
-        name = run_name(settings, seed)
+        name, wanted = run_name(settings, seed), canonical_json(settings)
         for folder in reversed(_repeats(self.root, name)):
             try:
                 run = load_run(folder)
             except DataError:
                 continue
-            if canonical_json(run.record.settings) == canonical_json(settings) and run.record.seed == seed:
+            if run.record.seed == seed and canonical_json(run.record.settings) == wanted:
                 return run
         return None
 
@@ -110,7 +110,8 @@ class OpenRun:
         self.resumed = resumed
         """Whether an interrupted run left the folder."""
         self._root = root
-        self._name = name
+        self.name = name
+        """What the run is called once it is finished, but for the number of a repeat."""
         self._lock = lock
 
     @property
@@ -130,7 +131,7 @@ class OpenRun:
         with writing_to(self.path, _REMEDY):
             self._sync_files()
             # Nobody else takes the name: the lock is on all repeats of the run.
-            target = _free(self._root, self._name)
+            target = _free(self._root, self.name)
             named = record.model_copy(update={"run_id": target.name})
             write_text(self.path / RECORD_FILE, named.model_dump_json(indent=2) + "\n")
             self.path.rename(target)

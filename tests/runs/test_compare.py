@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from dit_bench.errors import DataError
-from dit_bench.runs.compare import RunDiff, compare_runs, is_time, same_figures
+from dit_bench.recipes.metrics import is_time
+from dit_bench.runs.compare import RunDiff, compare_runs, same_figures
 from dit_bench.runs.image_records import ImageRecords, save_image_records
 from dit_bench.runs.read import FinishedRun
 from dit_bench.runs.record import RunRecord, StartingPoint

@@ -19,6 +19,7 @@ from dit_bench.engine.interrupt import stop_requests
 from dit_bench.errors import BenchError, InterruptedRunError
 from dit_bench.recipes.settings import RuntimeSettings
 from dit_bench.runs.plan import PlannedStep, Stand, look_up
+from dit_bench.runs.read import PARTIAL_SUFFIX
 from dit_bench.runs.store import RunStore
 from dit_bench.runs.unfinished import read_progress
 
@@ -134,7 +135,7 @@ class FanOut:
 
     def _submit(self, entry: Entry) -> None:
         name, root = entry.step.name, self.store.root.absolute()
-        progress = read_progress(self.store.root / f"{name}.partial")
+        progress = read_progress(self.store.root / f"{name}{PARTIAL_SUFFIX}")
         entry.updates = progress.updates if progress else 0
         data_dir = self.runtime.data_dir
         threads = self.runtime.threads or self.request.cpus
