@@ -24,7 +24,9 @@ from dit_bench.cli.options import (
 from dit_bench.errors import RegressionError, UsageError
 
 if TYPE_CHECKING:
+    from dit_bench.recipes.resolve import ResolvedRow
     from dit_bench.report.check_result import CheckedBaseline
+    from dit_bench.runs.baseline import CountedRow
 
 EXAMPLES = """dit-bench check --results runs --junit check.xml --markdown check.md
   dit-bench check --update dit/table6 --profile smoke --reason "the first baseline"
@@ -142,13 +144,13 @@ def _checked(names: Sequence[str], results: Path, bench_files: Sequence[Path]) -
     baselines = {path.as_posix(): load_baseline(path) for path in paths}
     measurements = [load_measurement(path) for path in bench_files]
 
-    def count(recipe: str, rows: Sequence[object]) -> object:
+    def count(recipe: str, rows: Sequence[ResolvedRow]) -> dict[str, CountedRow]:
         from dit_bench.engine.count_anew import counted_rows
 
         say(f"counting {recipe}")
-        return counted_rows(rows)  # pyright: ignore[reportArgumentType]
+        return counted_rows(rows)
 
-    return check_baselines(baselines, RunStore(results), measurements, count)  # pyright: ignore[reportArgumentType]
+    return check_baselines(baselines, RunStore(results), measurements, count)
 
 
 def _write(

@@ -99,13 +99,14 @@ def _of_recipe(
         from dit_bench.engine.count_anew import counted_rows
 
         return renewed_counts(old, recipe.name, profile, overrides, counted_rows(rows), known, entry)
-    found = _finished(rows, RunStore(results))
+    found = _finished(rows, overrides, RunStore(results))
     return renewed_runs(old, recipe.name, profile, overrides, found, known, entry)
 
 
-def _finished(rows: Sequence[ResolvedRow], store: RunStore) -> dict[str, BaselineRow]:
+def _finished(rows: Sequence[ResolvedRow], overrides: Sequence[str], store: RunStore) -> dict[str, BaselineRow]:
     """The runs of all rows that are ever run; DataError naming the first that is missing."""
     from dit_bench.recipes.resolve import planned_runs
+    from dit_bench.report.check_inputs import train_command
     from dit_bench.runs.baseline_runs import baseline_row
 
     planned_runs(rows)  # refuses rows that are never run
@@ -117,9 +118,9 @@ def _finished(rows: Sequence[ResolvedRow], store: RunStore) -> dict[str, Baselin
         for seed in row.seeds:
             run = store.find(row.settings, seed)
             if run is None:
-                words = f"dit-bench train {row.recipe.name} --row {row.row.id} --profile {row.profile} --seed {seed}"
                 reason = f"row '{row.row.id}', seed {seed}: no finished run in {store.root}"
-                raise DataError(reason, remedy=f"make it with {words} --results {store.root}")
+                command = train_command(row, seed, overrides, store.root)
+                raise DataError(reason, remedy=f"make it with {command}")
             runs.append(run)
         found[row.row.id] = baseline_row(row.settings, runs)
     return found

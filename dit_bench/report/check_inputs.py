@@ -63,17 +63,19 @@ def _row_runs(
             elif run is not None:
                 found[seed] = baseline_run(run)
             else:
-                missing[seed] = _what_makes_it(row, baseline, store.root, seed)
+                command = train_command(row, seed, baseline.overrides, store.root)
+                missing[seed] = f"no finished run in {store.root}: {command}"
         except DataError as error:
             missing[seed] = error.message
     tolerances = row_tolerances(loaded, row_id, baseline.profile, row.settings)
     return RowRuns(row_id, hash10(row.settings), _changes(before, row), tolerances, found, missing)
 
 
-def _what_makes_it(row: ResolvedRow, baseline: RunsBaseline, root: Path, seed: int) -> str:
-    words = ["dit-bench train", baseline.recipe, f"--row {row.row.id}", f"--profile {baseline.profile}"]
-    words += [f"--seed {seed}", *baseline.overrides, f"--results {root}"]
-    return f"no finished run in {root}: {' '.join(words)}"
+def train_command(row: ResolvedRow, seed: int, overrides: Sequence[str], results: Path) -> str:
+    """The command that makes one run of a row in a results folder."""
+    words = ["dit-bench train", row.recipe.name, f"--row {row.row.id}", f"--profile {row.profile}"]
+    words += [f"--seed {seed}", *overrides, f"--results {results}"]
+    return " ".join(words)
 
 
 def _repeat(folder: str, name: str) -> int:

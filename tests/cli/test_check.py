@@ -121,6 +121,15 @@ def test_an_empty_results_folder_fails_and_says_what_makes_the_runs(project: Pat
     )
 
 
+def test_a_baseline_of_runs_that_are_not_there_names_the_command_that_makes_them(
+    project: Path, outcome: Outcome
+) -> None:
+    words = ("own.yaml", "--profile", "smoke", "optimiser.epochs=7", "--row", "second", "--reason", "x")
+    code, _, said = outcome("check", "--update", *words)
+    assert code == 3
+    assert "make it with dit-bench train own.yaml --row second --profile smoke --seed 0 optimiser.epochs=7" in said
+
+
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "null", '"75"'])
 def test_a_figure_that_is_no_number_fails(project: Path, outcome: Outcome, value: str) -> None:
     file = next(Path("runs").glob("*-seed0/run.json"))
