@@ -75,16 +75,6 @@ def read_state(path: Path) -> SavedState:
     return SavedState(path, metadata, tensors)
 
 
-def load_state(
-    path: Path,
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler | None = None,
-) -> tuple[Position, dict[str, float]]:
-    """`restore` from a file."""
-    return restore(read_state(path), model, optimiser, scaler)
-
-
 def restore(
     state: SavedState,
     model: nn.Module,

@@ -33,9 +33,9 @@ class ClassificationJobs:
         """Labelled images; the same for training and evaluation."""
         return build_dataset(settings.data, split, cache_dir)
 
-    def build(self, settings: RunSettings, dataset: Dataset) -> nn.Module:
+    def build(self, settings: RunSettings, num_classes: int) -> nn.Module:
         """The classifier."""
-        return build_model(settings, dataset.num_classes)
+        return build_model(settings, num_classes)
 
     def training(
         self, settings: RunSettings, runtime: RuntimeSettings, seed: int, dataset: Dataset, device: torch.device

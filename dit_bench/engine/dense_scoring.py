@@ -41,7 +41,7 @@ def score_dense(settings: RunSettings, weights: Path, split: Split, context: Job
     autocast(device, settings.numerics)
     with distributed.first_on_each_machine():
         dataset = jobs.dataset(settings, split, training=False, cache_dir=context.cache_dir)
-    network = load_network(lambda bare: jobs.build(bare, dataset), settings, weights)
+    network = load_network(lambda bare: jobs.build(bare, dataset.num_classes), settings, weights)
     evaluation = jobs.evaluate(network, dataset, settings, context.runtime, device, context.reporter.evaluating)
     latency = jobs.latency(network, dataset, settings, device) if distributed.is_main() else {}
     return ScoredDense(split, evaluation, distributed.from_main(latency), dataset)

@@ -56,9 +56,9 @@ class DetectionJobs:
         """Pictures with objects; for training without those that nothing can be learnt from."""
         return build_detection_set(settings.data, split, training=training, cache_dir=cache_dir)
 
-    def build(self, settings: RunSettings, dataset: DetectionSet) -> nn.Module:
+    def build(self, settings: RunSettings, num_classes: int) -> nn.Module:
         """Backbone and detector."""
-        return build_detection_network(settings, dataset.num_classes)
+        return build_detection_network(settings, num_classes)
 
     def training(
         self, settings: RunSettings, runtime: RuntimeSettings, seed: int, dataset: DetectionSet, device: torch.device

@@ -83,7 +83,7 @@ def run_all(plans: Sequence[AskedRun], context: JobContext) -> list[FinishedRun]
     for settings in {step.settings.model_dump_json(): step.settings for step in open_steps}.values():
         train = datasets.training(settings)
         check_same_classes(train, datasets.evaluation(settings), settings)
-        TASKS[settings.task].build(settings, train)
+        TASKS[settings.task].build(settings, train.num_classes)
     with stop_requests(context.reporter.stop_requested) as should_stop:
         command = _Command(context, datasets, device, should_stop)
         for number, step in enumerate(steps, start=1):
@@ -182,7 +182,9 @@ class _Command:
             return self._train(step, start, folder, listeners)
         assert start is not None
         jobs = TASKS[step.settings.task]
-        trained = _taken_over(jobs.build(step.settings, self.datasets.training(step.settings)), start, folder)
+        trained = _taken_over(
+            jobs.build(step.settings, self.datasets.training(step.settings).num_classes), start, folder
+        )
         distributed.same_weights(trained.model)
         return trained
 

@@ -72,9 +72,9 @@ class SegmentationJobs:
         """Pictures with label maps."""
         return build_segmentation_set(settings.data, settings.segmentation, split, cache_dir=cache_dir)
 
-    def build(self, settings: RunSettings, dataset: SegmentationSet) -> nn.Module:
+    def build(self, settings: RunSettings, num_classes: int) -> nn.Module:
         """Backbone and segmenter."""
-        return build_segmenting_network(settings, dataset.num_classes)
+        return build_segmenting_network(settings, num_classes)
 
     def training(
         self, settings: RunSettings, runtime: RuntimeSettings, seed: int, dataset: SegmentationSet, device: torch.device

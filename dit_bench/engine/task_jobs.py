@@ -48,8 +48,8 @@ class TaskJobs(Protocol):
         """The images of a split, for training or for evaluation; has `manifest_sha256()`."""
         ...
 
-    def build(self, settings: RunSettings, dataset: Any) -> nn.Module:
-        """The network, to have everything refused that it refuses."""
+    def build(self, settings: RunSettings, num_classes: int) -> nn.Module:
+        """The network, freshly initialised; raises UsageError for settings that it refuses."""
         ...
 
     def training(

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from dit_bench.cost.formulas import Grid
-from dit_bench.engine.build import build_model, routed_part
+from dit_bench.engine.build import routed_part
 from dit_bench.engine.counting import counted_classes
-from dit_bench.engine.detection_build import build_detection_network
 from dit_bench.engine.devices import autocast, resolve_device, synchronize
-from dit_bench.engine.segmentation_build import build_segmenting_network, set_pruning
+from dit_bench.engine.segmentation_build import set_pruning
+from dit_bench.engine.tasks import TASKS
 from dit_bench.engine.workload import FORWARD_AND_BACKWARD, macs_and_params, training_size
 from dit_bench.models.detectors.network import DetectionNetwork
 from dit_bench.models.detectors.structures import Objects, PaddedImages
@@ -102,13 +102,7 @@ def _affordable_size(settings: RunSettings) -> tuple[Grid, int]:
 
 
 def _network(settings: RunSettings) -> nn.Module:
-    num_classes = counted_classes(settings)
-    if settings.task == "classification":
-        network = build_model(settings, num_classes)
-    elif settings.task == "detection":
-        network = build_detection_network(settings, num_classes)
-    else:
-        network = build_segmenting_network(settings, num_classes)
+    network = TASKS[settings.task].build(settings, counted_classes(settings))
     routed = routed_part(network)
     if routed is not None:
         routed.routing_state = RoutingState(open=False, noise=1.0)

@@ -81,7 +81,7 @@ def evaluate(settings: RunSettings, cache: str, batch_size: int) -> Any:
     device, jobs = prepare(runtime), TASKS[settings.task]
     dataset = jobs.dataset(settings, "val", training=False, cache_dir=Path(cache))
     torch.manual_seed(0)
-    model = jobs.build(settings, dataset)
+    model = jobs.build(settings, dataset.num_classes)
     return jobs.evaluate(model, dataset, settings, runtime, device)
 
 

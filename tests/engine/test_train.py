@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dit_bench.data.loading import build_dataset
-from dit_bench.engine.checkpoint import load_state
+from dit_bench.engine.checkpoint import read_state, restore
 from dit_bench.engine.evaluate import evaluate
 from dit_bench.engine.train import STATE_FILE
 from dit_bench.errors import InterruptedRunError, NonFiniteLossError, WeightsError
@@ -99,7 +99,7 @@ def test_damaged_or_foreign_state_is_refused(make_trainer, settings, tmp_path) -
     content = state.read_bytes()
     state.write_bytes(content[: len(content) // 2])
     with pytest.raises(WeightsError, match="cannot be picked up"):
-        load_state(state, trainer.model, trainer.optimiser)
+        restore(read_state(state), trainer.model, trainer.optimiser)
 
 
 def test_training_and_packed_inference_under_bf16(make_trainer, settings, scene_cache) -> None:
