@@ -110,20 +110,20 @@ def command(
     store: RunStore,
     as_json: bool,
 ) -> None:
-    r"""Draw FIGURE from finished runs, or, for growth, from counting alone.
+    """Draw FIGURE from finished runs, or, for growth, from counting alone.
 
     \b
-    routing   which tokens were skipped, stage by stage, on pictures (Figure 3 of the DiT paper)
-    skips     how often tokens are skipped per scale and stage over a data set (Figure 4)
-    tradeoff  accuracy against GMACs of finished runs, or what else a recipe names, as printed too (PVT Figure 2)
-    curves    training loss over the epochs, and what was reached at their end (PVT Figure 5)
-    growth    GMACs over the size of the input (Figure 6 of the PVT paper)
-    detections  boxes and masks on pictures, and beside them the tokens that were skipped
-    segments  true and predicted classes of every pixel, and beside them the tokens that were skipped
-    pruning   after which stage of a plain ViT each token left, and the classes of its pixels (DToP Figures 3 to 5)
+    routing     tokens that were skipped, stage by stage, on pictures (DiT Figure 3)
+    skips       how often tokens are skipped, per scale and stage (DiT Figure 4)
+    tradeoff    accuracy against GMACs, or what a recipe names (PVT Figure 2)
+    curves      loss and accuracy over the epochs (PVT Figure 5)
+    growth      GMACs over the size of the input (PVT Figure 6)
+    detections  boxes and masks on pictures, and the tokens that were skipped
+    segments    classes of all pixels, and the tokens that were skipped
+    pruning     where each token of a plain ViT left (DToP Figures 3 to 5)
 
     FIGURE may also be a recipe of kind figure, such as dit/fig3. RECIPE names the rows to draw from.
-    """
+    """  # noqa: D301 - click's mark for lines that stay as they are is no backslash
     kind, recipe, overrides = _figure(figure, recipe_and_overrides)
     profile = profile or _default_profile(kind, recipe)
     rows = resolved_rows(recipe, row_ids, profile, overrides, seeds)

@@ -43,6 +43,7 @@ def test_help_of_every_verb_has_an_example(arguments: list[str], capsys: pytest.
     assert out.startswith(f"Usage: dit-bench {arguments[0] if len(arguments) > 1 else ''}")
     assert "Example:" in out
     assert "dit-bench " in out.partition("Example:")[2]
+    assert "\\b" not in out
     assert err == ""
 
 

@@ -124,7 +124,13 @@ def _draw_quality(
     _finish(axes, curves, name)
     low, high = axes.get_ylim()
     axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
-    place_labels(figure, axes, labelled)
+    labelled.sort(key=lambda point: point.y, reverse=True)
+    place_labels(figure, axes, labelled, [_places(curve.quality) for curve in curves])
+
+
+def _places(values: Mapping[int, Summary]) -> list[tuple[float, float]]:
+    """Where a line of means runs."""
+    return [(epoch, values[epoch].mean) for epoch in sorted(values)]
 
 
 def _draw_line(axes: Axes, values: Mapping[int, Summary], colour: str) -> None:

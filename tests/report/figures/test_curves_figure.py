@@ -65,6 +65,21 @@ def test_a_metric_of_every_epoch_is_a_line() -> None:
     assert line(axes, 0) == [[1, 10], [2, 20]]
 
 
+def test_values_of_close_ends_stand_above_and_below_their_lines() -> None:
+    """The upper one's above, whichever row comes first."""
+    low, high = ({epoch: once(end - 20.0 / epoch) for epoch in range(1, 9)} for end in (80.0, 81.5))
+    curves = [TrainingCurve("low", "low", 8, quality=low), TrainingCurve("high", "high", 8, quality=high)]
+    (axes,) = draw_curves([CurvePanels("", curves)], quality_name="AP").axes
+    axes.figure.canvas.draw()
+    boxes = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    upper, lower = boxes[f"{high[8].mean:.1f} (n = 1)"], boxes[f"{low[8].mean:.1f} (n = 1)"]
+    assert upper.y0 > lower.y1
+    for curve in curves:
+        places = axes.transData.transform([(epoch, value.mean) for epoch, value in curve.quality.items()])
+        for box in boxes.values():
+            assert not [place for place in places if box.x0 <= place[0] <= box.x1 and box.y0 <= place[1] <= box.y1]
+
+
 def test_a_row_has_one_colour_in_all_groups() -> None:
     groups = [CurvePanels("both", [WITH, WITHOUT]), CurvePanels("one", [WITHOUT])]
     figure = draw_curves(groups, quality_name="AP")
