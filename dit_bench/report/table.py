@@ -53,7 +53,7 @@ def build_table(spec: TableSpec, runs: Sequence[RunSummary], base_runs: Sequence
         profile=spec.profile,
         comparable=spec.comparable,
         command=spec.command,
-        columns=_with_macs_that_there_are(_columns(spec), spec, rows),
+        columns=_without_empty(_columns(spec), spec, rows),
         rows=tuple(rows),
         claims=judge_claims(spec, listed),
         runs=tuple(run for row in listed.values() for run in row),
@@ -65,15 +65,15 @@ def _is_any_of(keys: tuple[str, ...], rows: Sequence[TableRow]) -> bool:
     return any(row.cells[key].value is not None for row in rows for key in keys)
 
 
-def _with_macs_that_there_are(
-    columns: Sequence[Column], spec: TableSpec, rows: Sequence[TableRow]
-) -> tuple[Column, ...]:
-    """Without columns that no row could fill: printed MACs, ratios to a base, and the verdicts on them."""
+def _without_empty(columns: Sequence[Column], spec: TableSpec, rows: Sequence[TableRow]) -> tuple[Column, ...]:
+    """Without what no row could fill: printed MACs, ratios to a base, differences, and the verdicts on them."""
     relative, printed = _is_any_of(("printed_ratio", "ratio"), rows), _is_any_of(("printed_gmacs",), rows)
     empty = set() if relative else {"printed_ratio", "ratio", "rho"}
     empty |= set() if printed else {"printed_gmacs"}
     if not (printed if _judges_absolute_macs(spec) else relative):
         empty.add("macs_verdict")
+    if not _is_any_of(("printed_difference", "difference"), rows):
+        empty |= {"printed_difference", "difference"} | (set() if spec.comparable else {"verdict"})
     return tuple(column for column in columns if column.key not in empty)
 
 

@@ -180,5 +180,10 @@ def test_without_a_base_or_printed_macs_there_are_no_columns_for_them(spec: Tabl
         assert {"gmacs", "quality", "verdict", "latency_ms_per_image"} <= keys
         assert not [note for note in table.notes if "×" in note or "rho" in note or "printed column" in note]
         assert "PVTv2" not in table.caption
+        assert {"difference", "printed_difference"} <= keys
+        alone = build_table(dataclasses.replace(bare, reference_row=None, comparable=comparable), [run])
+        shown = {column.key for column in alone.columns}
+        assert not shown & {"difference", "printed_difference"}
+        assert ("verdict" in shown) == comparable
     printed = build_table(dataclasses.replace(spec, base_printed_gmacs=None, comparable=True), [run])
     assert {"printed_gmacs", "macs_verdict"} <= {column.key for column in printed.columns}
