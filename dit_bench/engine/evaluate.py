@@ -125,6 +125,7 @@ def evaluate(
     was_read = records["prediction"] != UNREAD
     if not was_read.any():
         raise DataError("none of the images can be read", remedy="without --lenient the first of them is named")
+    seen = ledger.select(was_read)
     metrics = summarise(records) | accounts.fixed_gmacs()
     if lenient:
         metrics["images_unreadable"] = float((~was_read).sum())
@@ -132,7 +133,7 @@ def evaluate(
         metrics["top1_present_percent"] = 100 * sum(batch.hits_among_present for batch in batches) / len(dataset)
     metrics["params_total_m"] = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     metrics["params_valid_m"] = (
-        valid_parameters(model, ledger) / 1e6 if isinstance(model, DiT) else metrics["params_total_m"]
+        valid_parameters(model, seen) / 1e6 if isinstance(model, DiT) else metrics["params_total_m"]
     )
     metrics["eval_seconds"] = seconds
     if wanted:
@@ -141,8 +142,8 @@ def evaluate(
     return Evaluation(
         records,
         metrics,
-        kept_ratio=(ledger.kept[was_read] / np.array(accounts.num_tokens)[:, None]).mean(axis=0).tolist(),
-        column_open_ratio=ledger.columns[was_read].mean(axis=0).tolist(),
+        kept_ratio=(seen.kept / np.array(accounts.num_tokens)[:, None]).mean(axis=0).tolist(),
+        column_open_ratio=seen.columns.mean(axis=0).tolist(),
     )
 
 

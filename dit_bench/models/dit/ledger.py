@@ -45,6 +45,10 @@ class Ledger:
         """The entries of several batches, in order."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__dataclass_fields__))
 
+    def select(self, images: np.ndarray) -> Ledger:
+        """The entries of some images, by a mask bool `(n,)` or their places."""
+        return Ledger(self.macs[images], self.kept[images], self.columns[images], self.live[images])
+
 
 def _kept_counts(decision: Decision, count: int, num_tokens: int) -> np.ndarray:
     if isinstance(decision, bool):

@@ -1,5 +1,6 @@
 """The rules of the grid: liveness, forced columns, unreachable nodes, selection at matched MACs, schedules."""
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -137,3 +138,17 @@ def test_schedule_opens_then_anneals_then_holds() -> None:
     assert not schedule.state(0.2).open
     assert [round(schedule.state(p).noise, 3) for p in (0.2, 0.4, 0.6, 1.0)] == [1.0, 0.55, 0.1, 0.1]
     assert [round(schedule.weight(p), 3) for p in (0.1, 0.2, 0.3, 0.4, 1.0)] == [0.0, 0.0, 2.0, 4.0, 4.0]
+
+
+def test_a_selection_of_images_knows_nothing_of_the_others(make_dit, images) -> None:
+    """The entries are those of a pass over the chosen images alone, and so are the parameters that they use."""
+    model = make_dit("dynamic", seed=1)
+    ledger, _ = routed(model, images)
+    for places in ([0], [2, 1]):
+        alone, _ = routed(model, images[places])
+        chosen = ledger.select(np.array(places))
+        for name in ("macs", "kept", "columns", "live"):
+            assert np.array_equal(getattr(chosen, name), getattr(alone, name)), name
+        assert valid_parameters(model, chosen) == valid_parameters(model, alone)
+    mask = np.arange(len(images)) == 0
+    assert np.array_equal(ledger.select(mask).kept, ledger.kept[:1])
