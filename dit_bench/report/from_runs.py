@@ -118,10 +118,13 @@ def _at_own_size(row: ResolvedRow, count: Counted) -> bool:
 
 
 def _named_after_models(rows: Sequence[ResolvedRow], listed: Sequence[Row]) -> list[Row]:
-    """Rows that stand for published sizes say which small model they are, where a table has several sizes."""
-    if rows[0].profile == "paper" or all(row.reference is None for row in listed):
-        return list(listed)
+    """Rows that stand for published models say which small one they are, where a table is of several models.
+
+    A table with one reference row is of variants of one model, which say so themselves.
+    """
     models = {row.row.id: row.settings.model.name for row in resolve_rows(rows[0].recipe, [], rows[0].profile)}
+    if rows[0].profile == "paper" or rows[0].recipe.recipe.reference_row is not None or len(set(models.values())) == 1:
+        return list(listed)
     return [row.model_copy(update={"label": f"{row.label}: {models[row.id]}"}) for row in listed]
 
 

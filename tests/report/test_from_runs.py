@@ -16,3 +16,17 @@ def test_rows_of_other_profiles_are_listed_by_their_whole_labels() -> None:
     assert "RetinaNet, ResNet50" in listed
     paper = table_spec(loaded, resolve_rows(loaded, [], "paper"), "").extra_notes
     assert not any("does not have" in note for note in paper)
+
+
+def test_small_rows_say_which_model_stands_for_the_published_one() -> None:
+    """Not where a table is of variants of one model, nor in full size."""
+    expected = {
+        ("pvt/table8", "mini"): ["ViT-Small/32: vit_mini_patch16", "PVT-Small (ours): pvt_mini"],
+        ("pvt/table8", "paper"): ["ViT-Small/4", "ViT-Small/32", "PVT-Small (ours)"],
+        ("dit/table8", "mini"): ["Neither (PVTv2)", "Scale", "Depth", "Scale and depth"],
+        ("dtop/table1", "mini"): ["Baseline", "+ DToP@Direct", "+ DToP@Finetune", "+ DToP@Retrain"],
+    }
+    for (name, profile), labels in expected.items():
+        loaded = load_recipe(name)
+        spec = table_spec(loaded, resolve_rows(loaded, [], profile), "dit-bench ablate")
+        assert [row.label for row in spec.rows] == labels, name
