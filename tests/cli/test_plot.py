@@ -66,7 +66,8 @@ def test_what_is_refused(arguments: list[str], code: int, said: str, tmp_path: P
 )
 def test_figures_of_pvt_from_the_print_alone(name: str, kind: str, said: str, tmp_path: Path, outcome: Run) -> None:
     target = tmp_path / "figure.png"
-    code, out, err = outcome("plot", name, "--results", str(tmp_path), "--out", str(target), "--json")
+    command = ("plot", name, "--profile", "paper", "--results", str(tmp_path), "--out", str(target), "--json")
+    code, out, err = outcome(*command)
     assert code == 0, err
     document = json.loads(out)
     assert (document["figure"], document["path"]) == (kind, str(target))
