@@ -113,12 +113,12 @@ def _draw_quality(
             _draw_line(axes, curve.quality, colour)
         for epoch, value in curve.printed.items():
             axes.plot(epoch, value, marker, color="white", markeredgecolor=colour, markersize=5.5, gid="printed")
-            labelled.append(LabelledPoint(epoch, value, 0.0, 0.0, fixed(value, decimals_of(value)), colour))
+            labelled.append(LabelledPoint(epoch, value, 0.0, 0.0, fixed(value, decimals_of(value)), colour, colour))
         if curve.quality:
             epoch, last = max(curve.quality.items())
             axes.errorbar(epoch, last.mean, yerr=last.sd or None, fmt=marker, color=colour, markersize=5.5, capsize=2.5)
             label = f"{fixed(last.mean, 1)} (n = {last.n})"
-            labelled.append(LabelledPoint(epoch, last.mean, 0.0, last.sd or 0.0, label, colour))
+            labelled.append(LabelledPoint(epoch, last.mean, 0.0, last.sd or 0.0, label, colour, colour))
     if any(curve.printed for curve in curves):
         name += ", hollow: printed" + (", filled: ours" if any(curve.quality for curve in curves) else "")
     _finish(axes, curves, name)

@@ -34,6 +34,8 @@ class LabelledPoint:
     y_error: float
     label: str
     color: str = INK
+    """Of the line that leads to the label, if there is one."""
+    text_color: str = INK
 
 
 def place_labels(
@@ -94,7 +96,7 @@ def _write(
         ha="left",
         va="center",
         fontsize=SMALL,
-        color=INK,
+        color=point.text_color,
         arrowprops=arrow if led else None,
     )
 

@@ -74,6 +74,9 @@ def test_values_of_close_ends_stand_above_and_below_their_lines() -> None:
     boxes = {text.get_text(): text.get_window_extent() for text in axes.texts}
     upper, lower = boxes[f"{high[8].mean:.1f} (n = 1)"], boxes[f"{low[8].mean:.1f} (n = 1)"]
     assert upper.y0 > lower.y1
+    # Where ends are closer still, the colour says whose value it is.
+    colours = {text.get_text(): to_rgb(str(text.get_color())) for text in axes.texts}
+    assert list(colours.values()) == [to_rgb(PALETTE[1]), to_rgb(PALETTE[0])]
     for curve in curves:
         places = axes.transData.transform([(epoch, value.mean) for epoch, value in curve.quality.items()])
         for box in boxes.values():
